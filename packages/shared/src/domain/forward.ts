@@ -1,0 +1,298 @@
+import { type Cidr, type IpAddress, parseCidr, parseIp } from './ip.js';
+import { parseDnsName, parseInterface, parseText } from './names.js';
+import { makePortRange, type PortRange, rangesOverlap, rangeWidth } from './ports.js';
+import { err, ok, type Result, type Violation, ViolationList } from './result.js';
+
+export type Protocol = 'tcp' | 'udp' | 'tcp+udp' | 'all';
+export type SnatMode = 'auto' | 'masquerade' | 'address' | 'none';
+export type DriverChoice = 'auto' | 'kernel' | 'relay';
+export type OnChange = 'drain' | 'cut' | 'keep';
+
+/** Where traffic enters the gateway. */
+export interface Listener {
+  /** Undefined: every address of the gateway. */
+  readonly address?: IpAddress;
+  /** Undefined: any interface. */
+  readonly interface?: string;
+  readonly protocol: Protocol;
+  /** Undefined exactly for protocol `all`. */
+  readonly ports?: PortRange;
+  readonly announce: boolean;
+}
+
+export type Host = { readonly kind: 'ip'; readonly address: IpAddress } | { readonly kind: 'dns'; readonly name: string };
+
+/** Where a forward sends traffic. */
+export interface Target {
+  readonly host: Host;
+  /** What the listener's first port goes to; undefined: the same ports as the listener's. */
+  readonly port?: number;
+  readonly weight: number;
+}
+
+export type AllowSource = { readonly kind: 'cidr'; readonly cidr: Cidr } | { readonly kind: 'dns'; readonly name: string };
+
+export type Snat = { readonly mode: 'auto' | 'masquerade' | 'none' } | { readonly mode: 'address'; readonly address: IpAddress };
+
+/** The part of a forward that decides about traffic: the same for control plane and agent. */
+export interface TrafficSpec {
+  readonly listen: Listener;
+  readonly targets: readonly Target[];
+  /** Empty: anyone. */
+  readonly allowSources: readonly AllowSource[];
+  readonly snat: Snat;
+  readonly driver: DriverChoice;
+  readonly onChange: OnChange;
+  readonly enabled: boolean;
+  /** Milliseconds since the epoch. */
+  readonly expires?: number;
+  readonly takeover: boolean;
+}
+
+export type Placing =
+  | { readonly kind: 'gateway'; readonly gateway: string }
+  | { readonly kind: 'selector'; readonly matchLabels: Readonly<Record<string, string>> };
+
+/** All that a user says about one forward. */
+export interface ForwardSpec extends TrafficSpec {
+  readonly description: string;
+  readonly owner: string;
+  readonly on: Placing;
+}
+
+/** A forward's traffic part before it was checked, as mappers take it from the wire: words already known, values not. */
+export interface RawTrafficSpec {
+  readonly listen?:
+    | {
+        readonly address: string;
+        readonly interface: string;
+        readonly protocol: Protocol | undefined;
+        readonly ports?: { readonly first: number; readonly last: number } | undefined;
+        readonly announce: boolean;
+      }
+    | undefined;
+  readonly targets: readonly { readonly host: string; readonly port: number; readonly weight: number }[];
+  readonly allowSources: readonly string[];
+  readonly snat?: { readonly mode: SnatMode | undefined; readonly address: string } | undefined;
+  readonly driver: DriverChoice | undefined;
+  readonly onChange: OnChange | undefined;
+  readonly enabled: boolean;
+  readonly expires?: number | undefined;
+  readonly takeover: boolean;
+}
+
+export const MAX_TARGETS = 64;
+export const MAX_ALLOW_SOURCES = 1024;
+export const MAX_WEIGHT = 1000;
+
+/**
+ * Checks a forward's traffic part. Fields in the violations start with `prefix`, for instance `spec.`.
+ * Undefined words (protocol, driver, ...) stand for values that the wire carried but nobody here knows.
+ */
+export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<TrafficSpec, readonly Violation[]> {
+  const bad = new ViolationList();
+  const at = (field: string) => `${prefix}${field}`;
+  const listen = parseListener(raw, bad, at);
+  const targets = parseTargets(raw, listen, bad, at);
+  const allowSources = parseAllowSources(raw, listen?.address, targets, bad, at);
+  const snat = parseSnat(raw, targets, bad, at);
+  if (raw.driver === undefined) bad.add(at('driver'), 'unknown driver; use auto, kernel or relay');
+  if (raw.onChange === undefined) bad.add(at('on_change'), 'unknown policy; use drain, cut or keep');
+  if (raw.expires !== undefined && !Number.isSafeInteger(raw.expires)) bad.add(at('expires'), 'is not a point in time');
+  if (bad.items.length > 0 || !listen || !snat || !raw.driver || !raw.onChange) return err(bad.items);
+  return ok({
+    listen,
+    targets,
+    allowSources,
+    snat,
+    driver: raw.driver,
+    onChange: raw.onChange,
+    enabled: raw.enabled,
+    ...(raw.expires === undefined ? {} : { expires: raw.expires }),
+    takeover: raw.takeover,
+  });
+}
+
+type At = (field: string) => string;
+
+function parseListener(raw: RawTrafficSpec, bad: ViolationList, at: At): Listener | undefined {
+  const l = raw.listen;
+  if (!l) {
+    bad.add(at('listen'), 'is missing; say where traffic enters, for instance 192.168.1.10:10022/tcp');
+    return undefined;
+  }
+  const before = bad.items.length;
+  const address = l.address === '' ? undefined : bad.take(at('listen.address'), parseListenAddress(l.address));
+  const iface = l.interface === '' ? undefined : bad.take(at('listen.interface'), parseInterface(l.interface));
+  if (l.protocol === undefined) bad.add(at('listen.protocol'), 'unknown protocol; use tcp, udp, tcp+udp or all');
+  let ports: PortRange | undefined;
+  if (l.protocol === 'all') {
+    if (l.ports) bad.add(at('listen.ports'), 'protocol all is 1:1 NAT of a whole address and has no ports; leave them out');
+    if (!address) bad.add(at('listen.address'), 'protocol all needs the address that is translated');
+  } else if (l.ports) ports = bad.take(at('listen.ports'), makePortRange(l.ports.first, l.ports.last));
+  else bad.add(at('listen.ports'), 'is missing; write a port from 1 to 65535 or a range');
+  if (l.announce && !address) bad.add(at('listen.announce'), 'needs a listener address to announce');
+  if (bad.items.length > before || !l.protocol) return undefined;
+  return {
+    ...(address ? { address } : {}),
+    ...(iface ? { interface: iface } : {}),
+    protocol: l.protocol,
+    ...(ports ? { ports } : {}),
+    announce: l.announce,
+  };
+}
+
+function parseListenAddress(text: string): Result<IpAddress, string> {
+  const ip = parseIp(text);
+  if (!ip.ok) return ip;
+  if (ip.value.text === '0.0.0.0' || ip.value.text === '::')
+    return err(`${ip.value.text} is not an address of a gateway; leave the address out to listen on all of them`);
+  if (isMulticast(ip.value)) return err(`${ip.value.text} is a multicast or broadcast address, which cannot be forwarded`);
+  return ip;
+}
+
+function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: ViolationList, at: At): Target[] {
+  if (raw.targets.length === 0) bad.add(at('targets'), 'is empty; name at least one HOST:PORT');
+  if (raw.targets.length > MAX_TARGETS)
+    bad.add(at('targets'), `${raw.targets.length} targets; at most ${MAX_TARGETS} are allowed`);
+  const targets: Target[] = [];
+  const seen = new Set<string>();
+  raw.targets.slice(0, MAX_TARGETS).forEach((t, i) => {
+    const field = at(`targets[${i}]`);
+    const host = bad.take(`${field}.host`, parseHost(t.host));
+    if (!Number.isInteger(t.weight) || t.weight < 0 || t.weight > MAX_WEIGHT)
+      bad.add(`${field}.weight`, `${t.weight} is not a weight; write a whole number from 1 to ${MAX_WEIGHT}`);
+    if (t.port !== 0 && !(Number.isInteger(t.port) && t.port >= 1 && t.port <= 65535))
+      bad.add(`${field}.port`, `${t.port} is not a port; write a whole number from 1 to 65535`);
+    if (!host) return;
+    if (host.kind === 'ip') {
+      if (host.address.text === '0.0.0.0' || host.address.text === '::' || isMulticast(host.address))
+        bad.add(`${field}.host`, `${host.address.text} is not an address that a target can have`);
+      if (listen?.address && listen.address.family !== host.address.family)
+        bad.add(
+          `${field}.host`,
+          `${host.address.text} is IPv${host.address.family} but the listener ${listen.address.text} is IPv${listen.address.family}; name a target of the listener's family`,
+        );
+    }
+    if (listen?.protocol === 'all' && t.port !== 0) bad.add(`${field}.port`, 'protocol all has no ports; leave it out');
+    if (listen?.ports && t.port > 0 && t.port + rangeWidth(listen.ports) - 1 > 65535)
+      bad.add(
+        `${field}.port`,
+        `${t.port} plus the listener's ${rangeWidth(listen.ports)} ports goes beyond 65535; choose a lower port`,
+      );
+    const key = `${t.host}|${t.port}`;
+    if (seen.has(key)) bad.add(field, `names ${t.host} port ${t.port} twice; give one target a higher weight instead`);
+    seen.add(key);
+    targets.push({ host, ...(t.port === 0 ? {} : { port: t.port }), weight: t.weight === 0 ? 1 : t.weight });
+  });
+  const families = new Set(targets.flatMap((t) => (t.host.kind === 'ip' ? [t.host.address.family] : [])));
+  if (families.size > 1) bad.add(at('targets'), 'mix IPv4 and IPv6; make one forward for each family');
+  return targets;
+}
+
+function parseAllowSources(
+  raw: RawTrafficSpec,
+  listenAddress: IpAddress | undefined,
+  targets: readonly Target[],
+  bad: ViolationList,
+  at: At,
+): AllowSource[] {
+  if (raw.allowSources.length > MAX_ALLOW_SOURCES)
+    bad.add(
+      at('allow_sources'),
+      `${raw.allowSources.length} sources; at most ${MAX_ALLOW_SOURCES} are allowed, merge neighbouring networks`,
+    );
+  const family = listenAddress?.family ?? familyOfTargets(targets);
+  const sources: AllowSource[] = [];
+  raw.allowSources.slice(0, MAX_ALLOW_SOURCES).forEach((text, i) => {
+    const field = at(`allow_sources[${i}]`);
+    const source = bad.take(field, parseAllowSource(text));
+    if (source?.kind === 'cidr' && family && source.cidr.family !== family)
+      bad.add(field, `${text} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match`);
+    if (source) sources.push(source);
+  });
+  return sources;
+}
+
+function parseAllowSource(text: string): Result<AllowSource, string> {
+  const cidr = parseCidr(text);
+  if (cidr.ok) return ok({ kind: 'cidr', cidr: cidr.value });
+  // Whoever wrote a slash, a colon or only digits and dots meant a network; say what is wrong with that.
+  if (/[/:]/.test(text) || /^[\d.]+$/.test(text)) return cidr;
+  const name = parseDnsName(text);
+  return name.ok ? ok({ kind: 'dns', name: name.value }) : err(`${name.error}; write a CIDR like 192.168.1.0/24 or a name`);
+}
+
+function parseSnat(raw: RawTrafficSpec, targets: readonly Target[], bad: ViolationList, at: At): Snat | undefined {
+  const s = raw.snat ?? { mode: 'auto' as const, address: '' };
+  if (s.mode === undefined) {
+    bad.add(at('snat.mode'), 'unknown mode; use auto, masquerade, none or a fixed address');
+    return undefined;
+  }
+  if (s.mode !== 'address') {
+    if (s.address !== '') bad.add(at('snat.address'), `is set but the mode is ${s.mode}; use mode address`);
+    return { mode: s.mode };
+  }
+  const address = bad.take(at('snat.address'), parseListenAddress(s.address));
+  const family = familyOfTargets(targets);
+  if (address && family && address.family !== family)
+    bad.add(at('snat.address'), `${address.text} is IPv${address.family} but the target is IPv${family}`);
+  return address ? { mode: 'address', address } : undefined;
+}
+
+export function parseHost(text: string): Result<Host, string> {
+  const ip = parseIp(text);
+  if (ip.ok) return ok({ kind: 'ip', address: ip.value });
+  if (text.includes(':')) return ip;
+  const name = parseDnsName(text);
+  return name.ok ? ok({ kind: 'dns', name: name.value }) : err(`${name.error}; write one like 192.168.2.122 or db.example.net`);
+}
+
+/** Checks what only people read. */
+export function parseNotes(
+  notes: { description: string; owner: string },
+  prefix = '',
+): Result<{ description: string; owner: string }, readonly Violation[]> {
+  const bad = new ViolationList();
+  const description = bad.take(`${prefix}description`, parseText(notes.description));
+  const owner = bad.take(`${prefix}owner`, parseText(notes.owner));
+  return description === undefined || owner === undefined ? err(bad.items) : ok({ description, owner });
+}
+
+/** The family that a forward's targets have, where addresses say so. */
+export function familyOfTargets(targets: readonly Target[]): 4 | 6 | undefined {
+  for (const t of targets) if (t.host.kind === 'ip') return t.host.address.family;
+  return undefined;
+}
+
+/** The family of a forward: of its listener's address, else of its targets, else IPv4 (DNS targets behind a wildcard). */
+export function familyOf(spec: TrafficSpec): 4 | 6 {
+  return spec.listen.address?.family ?? familyOfTargets(spec.targets) ?? 4;
+}
+
+/** The transport protocols that a listener takes; `all` takes both, and more. */
+export function transports(protocol: Protocol): readonly ('tcp' | 'udp')[] {
+  return protocol === 'tcp' ? ['tcp'] : protocol === 'udp' ? ['udp'] : ['tcp', 'udp'];
+}
+
+/**
+ * Whether two listeners of one gateway claim the same traffic. A wildcard address conflicts with every address of its family;
+ * the interface does not tell listeners apart, since an address is reachable by any interface.
+ */
+export function listenersConflict(a: Listener, b: Listener): boolean {
+  if (a.address && b.address && a.address.text !== b.address.text) return false;
+  if (!transports(a.protocol).some((t) => transports(b.protocol).includes(t))) return false;
+  return !a.ports || !b.ports || rangesOverlap(a.ports, b.ports);
+}
+
+/** `192.168.1.10:10022/tcp`, `*:53/udp`, `[2001:db8::1]:443/tcp`, `192.168.100.3/all`. */
+export function formatListener(l: Listener): string {
+  const address = !l.address ? '*' : l.address.family === 6 ? `[${l.address.text}]` : l.address.text;
+  if (!l.ports) return `${address}/${l.protocol}`;
+  return `${address}:${l.ports.first}${l.ports.last === l.ports.first ? '' : `-${l.ports.last}`}/${l.protocol}`;
+}
+
+function isMulticast(ip: IpAddress): boolean {
+  if (ip.family === 6) return ip.text.startsWith('ff');
+  return Number(ip.text.split('.')[0]) >= 224;
+}

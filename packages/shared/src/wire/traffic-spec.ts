@@ -1,0 +1,58 @@
+import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt';
+import type { DesiredForward } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
+import type { ForwardSpec as WireForwardSpec } from '@gwctl/proto/gwctl/v1/forward_pb';
+import { type AllowSource, type Host, type Listener, type RawTrafficSpec, type TrafficSpec } from '../domain/forward.js';
+import { formatCidr } from '../domain/ip.js';
+import { driverWords, onChangeWords, protocolWords, snatWords } from './words.js';
+
+/** The wire's traffic part, as an operator's spec or an agent's desired forward, ready for {@link parseTrafficSpec}. */
+export function rawTrafficSpec(wire: WireForwardSpec | DesiredForward): RawTrafficSpec {
+  const { listen, snat, expires } = wire;
+  return {
+    listen: listen && {
+      address: listen.address,
+      interface: listen.interface,
+      protocol: protocolWords.fromWire(listen.protocol),
+      ports: listen.ports && { first: listen.ports.first, last: listen.ports.last },
+      announce: listen.announce,
+    },
+    targets: wire.targets.map((t) => ({ host: t.host, port: t.port, weight: t.weight })),
+    allowSources: wire.allowSources,
+    snat: snat && { mode: snatWords.fromWire(snat.mode), address: snat.address },
+    driver: driverWords.fromWire(wire.driver),
+    onChange: onChangeWords.fromWire(wire.onChange),
+    enabled: wire.enabled,
+    expires: expires && timestampMs(expires),
+    takeover: wire.takeover,
+  };
+}
+
+/** The checked traffic part as the fields that both wire messages share, in canonical form. */
+export function wireTrafficSpec(spec: TrafficSpec) {
+  return {
+    listen: wireListener(spec.listen),
+    targets: spec.targets.map((t) => ({ host: formatHost(t.host), port: t.port ?? 0, weight: t.weight })),
+    allowSources: spec.allowSources.map(formatAllowSource),
+    snat: { mode: snatWords.toWire(spec.snat.mode), address: spec.snat.mode === 'address' ? spec.snat.address.text : '' },
+    driver: driverWords.toWire(spec.driver),
+    onChange: onChangeWords.toWire(spec.onChange),
+    enabled: spec.enabled,
+    ...(spec.expires === undefined ? {} : { expires: timestampFromMs(spec.expires) }),
+    takeover: spec.takeover,
+  };
+}
+
+export function wireListener(listen: Listener) {
+  return {
+    address: listen.address?.text ?? '',
+    interface: listen.interface ?? '',
+    protocol: protocolWords.toWire(listen.protocol),
+    ...(listen.ports ? { ports: { first: listen.ports.first, last: listen.ports.last } } : {}),
+    announce: listen.announce,
+  };
+}
+
+export const formatHost = (host: Host): string => (host.kind === 'ip' ? host.address.text : host.name);
+
+export const formatAllowSource = (source: AllowSource): string =>
+  source.kind === 'cidr' ? formatCidr(source.cidr) : source.name;

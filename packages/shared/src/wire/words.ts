@@ -1,0 +1,73 @@
+/**
+ * The one table between the wire's enums and the domain's words. Wire types stop at mappers; the mappers use this.
+ * A value that is unknown here (a newer peer's) maps to undefined, which the domain's parser refuses by name.
+ */
+import {
+  ConditionStatus,
+  DriftCause,
+  DriverChoice as WireDriver,
+  OnChange as WireOnChange,
+  PlacementState as WirePlacementState,
+  Protocol as WireProtocol,
+  SnatMode as WireSnatMode,
+} from '@gwctl/proto/gwctl/v1/types_pb';
+import type { DriverChoice, OnChange, Protocol, SnatMode } from '../domain/forward.js';
+import type { ConditionStatusWord, DriftCauseWord, PlacementStateWord } from '../domain/status.js';
+
+interface Words<W extends number, D extends string> {
+  toWire(word: D): W;
+  fromWire(value: W): D | undefined;
+}
+
+function words<W extends number, D extends string>(table: Readonly<Record<D, W>>, unspecified?: D): Words<W, D> {
+  const back = new Map<number, D>((Object.entries(table) as [D, W][]).map(([word, value]) => [value, word]));
+  return {
+    toWire: (word) => table[word],
+    fromWire: (value) => back.get(value) ?? (value === 0 ? unspecified : undefined),
+  };
+}
+
+export const protocolWords = words<WireProtocol, Protocol>({
+  tcp: WireProtocol.TCP,
+  udp: WireProtocol.UDP,
+  'tcp+udp': WireProtocol.TCP_UDP,
+  all: WireProtocol.ALL,
+});
+
+export const snatWords = words<WireSnatMode, SnatMode>(
+  { auto: WireSnatMode.AUTO, masquerade: WireSnatMode.MASQUERADE, address: WireSnatMode.ADDRESS, none: WireSnatMode.NONE },
+  'auto',
+);
+
+export const driverWords = words<WireDriver, DriverChoice>(
+  { auto: WireDriver.AUTO, kernel: WireDriver.KERNEL, relay: WireDriver.RELAY },
+  'auto',
+);
+
+export const onChangeWords = words<WireOnChange, OnChange>(
+  { drain: WireOnChange.DRAIN, cut: WireOnChange.CUT, keep: WireOnChange.KEEP },
+  'drain',
+);
+
+export const placementStateWords = words<WirePlacementState, PlacementStateWord>({
+  PENDING: WirePlacementState.PENDING,
+  ACTIVE: WirePlacementState.ACTIVE,
+  DEGRADED: WirePlacementState.DEGRADED,
+  REJECTED: WirePlacementState.REJECTED,
+  EXPIRED: WirePlacementState.EXPIRED,
+  UNKNOWN: WirePlacementState.UNKNOWN,
+  DISABLED: WirePlacementState.DISABLED,
+});
+
+export const conditionStatusWords = words<ConditionStatus, ConditionStatusWord>(
+  { true: ConditionStatus.TRUE, false: ConditionStatus.FALSE, unknown: ConditionStatus.UNKNOWN },
+  'unknown',
+);
+
+export const driftCauseWords = words<DriftCause, DriftCauseWord>({
+  missing: DriftCause.MISSING,
+  altered: DriftCause.ALTERED,
+  shadowed: DriftCause.SHADOWED,
+  foreign: DriftCause.FOREIGN,
+  sysctl: DriftCause.SYSCTL,
+});
