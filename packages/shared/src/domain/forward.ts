@@ -1,6 +1,6 @@
 import { type Cidr, type IpAddress, parseCidr, parseIp } from './ip.js';
 import { parseDnsName, parseInterface, parseText } from './names.js';
-import { makePortRange, type PortRange, rangesOverlap, rangeWidth } from './ports.js';
+import { makePortRange, type PortRange, parsePort, rangesOverlap, rangeWidth } from './ports.js';
 import { err, ok, type Result, type Violation, ViolationList } from './result.js';
 
 export type Protocol = 'tcp' | 'udp' | 'tcp+udp' | 'all';
@@ -162,8 +162,7 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
     const host = bad.take(`${field}.host`, parseHost(t.host));
     if (!Number.isInteger(t.weight) || t.weight < 0 || t.weight > MAX_WEIGHT)
       bad.add(`${field}.weight`, `${t.weight} is not a weight; write a whole number from 1 to ${MAX_WEIGHT}`);
-    if (t.port !== 0 && !(Number.isInteger(t.port) && t.port >= 1 && t.port <= 65535))
-      bad.add(`${field}.port`, `${t.port} is not a port; write a whole number from 1 to 65535`);
+    const port = t.port === 0 ? undefined : bad.take(`${field}.port`, parsePort(t.port));
     if (!host) return;
     if (host.kind === 'ip') {
       if (host.address.text === '0.0.0.0' || host.address.text === '::' || isMulticast(host.address))
@@ -175,7 +174,7 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
         );
     }
     if (listen?.protocol === 'all' && t.port !== 0) bad.add(`${field}.port`, 'protocol all has no ports; leave it out');
-    if (listen?.ports && t.port > 0 && t.port + rangeWidth(listen.ports) - 1 > 65535)
+    if (listen?.ports && port && port + rangeWidth(listen.ports) - 1 > 65535)
       bad.add(
         `${field}.port`,
         `${t.port} plus the listener's ${rangeWidth(listen.ports)} ports goes beyond 65535; choose a lower port`,
@@ -183,7 +182,7 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
     const key = `${t.host}|${t.port}`;
     if (seen.has(key)) bad.add(field, `names ${t.host} port ${t.port} twice; give one target a higher weight instead`);
     seen.add(key);
-    targets.push({ host, ...(t.port === 0 ? {} : { port: t.port }), weight: t.weight === 0 ? 1 : t.weight });
+    targets.push({ host, ...(port ? { port } : {}), weight: t.weight === 0 ? 1 : t.weight });
   });
   const families = new Set(targets.flatMap((t) => (t.host.kind === 'ip' ? [t.host.address.family] : [])));
   if (families.size > 1) bad.add(at('targets'), 'mix IPv4 and IPv6; make one forward for each family');
