@@ -1,10 +1,22 @@
 import { defineConfig } from 'vitest/config';
 
+const include = (pattern: string) => [`packages/*/src/**/${pattern}`, `apps/*/src/**/${pattern}`];
+
 /** Tests beside the code: nothing needed (`x.spec.ts`) or a PostgreSQL (`x.pg.spec.ts`). Namespaces: test/vitest.config.ts. */
 export default defineConfig({
   test: {
-    include: ['packages/*/src/**/*.spec.ts', 'apps/*/src/**/*.spec.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: include('*.spec.ts'), exclude: ['**/*.pg.spec.ts', '**/node_modules/**'] },
+      },
+      // One server for all of them, started only where one of them runs.
+      {
+        extends: true,
+        test: { name: 'pg', include: include('*.pg.spec.ts'), globalSetup: ['apps/control/src/testing/postgres.setup.ts'] },
+      },
+    ],
   },
 });

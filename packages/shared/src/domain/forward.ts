@@ -213,7 +213,8 @@ function parseAllowSources(
   return sources;
 }
 
-function parseAllowSource(text: string): Result<AllowSource, string> {
+/** One entry of an allow-list: a CIDR, an address, or a DNS name. */
+export function parseAllowSource(text: string): Result<AllowSource, string> {
   const cidr = parseCidr(text);
   if (cidr.ok) return ok({ kind: 'cidr', cidr: cidr.value });
   // Whoever wrote a slash, a colon or only digits and dots meant a network; say what is wrong with that.

@@ -83,6 +83,7 @@ export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
 }
 
 function networkAddress(address: IpAddress, prefix: number): string {
+  if (address.family === 4) return networkAddress4(address.text, prefix);
   const bytes = ipaddr.parse(address.text).toByteArray();
   const masked = bytes.map((byte, i) => {
     const keep = Math.min(8, Math.max(0, prefix - i * 8));
@@ -90,6 +91,14 @@ function networkAddress(address: IpAddress, prefix: number): string {
   });
   const parsed = ipaddr.fromByteArray(masked);
   return parsed.kind() === 'ipv6' ? (parsed as ipaddr.IPv6).toRFC5952String() : parsed.toString();
+}
+
+/** By arithmetic: the agent asks this a dozen times for each forward and pass. */
+function networkAddress4(text: string, prefix: number): string {
+  let bits = 0;
+  for (const part of text.split('.')) bits = (bits << 8) | Number(part);
+  const masked = prefix === 0 ? 0 : bits & (-1 << (32 - prefix));
+  return `${masked >>> 24}.${(masked >>> 16) & 255}.${(masked >>> 8) & 255}.${masked & 255}`;
 }
 
 const make = (family: Family, text: string) => ({ family, text }) as IpAddress;
