@@ -1,0 +1,317 @@
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
+import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
+import { DriverChoice, PlacementState, Protocol, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startControl, type TestControl } from '../testing/control.js';
+import { type ForwardInit, forwardOf } from '../testing/requests.js';
+
+const { createForward, getForward, listForwards, updateForward, deleteForward, watchForward } = ForwardService.method;
+
+describe('forwards', () => {
+  let control: TestControl;
+  let gateway = '';
+  let gateways = 0;
+  beforeAll(async () => {
+    control = await startControl();
+  });
+  afterAll(() => control.close());
+  beforeEach(async () => {
+    gateway = `gw-${++gateways}`;
+    await control.call(GatewayService.method.createGateway, { gateway: { name: gateway } });
+  });
+
+  const create = (forward: ForwardInit, more: object = {}) => control.call(createForward, { forward, ...more });
+  const named = (n: string) => `${gateway}-${n}`;
+  const counts = async () => {
+    const tables = ['forwards', 'placements', 'listeners', 'changes', 'audit_entries', 'request_ids'];
+    const select = tables.map((t) => `(SELECT count(*)::int FROM ${t}) AS ${t}`).join(', ');
+    return (await control.database.sql.query(`SELECT ${select}, (SELECT sum(revision)::int FROM desired_states) AS revisions`))
+      .rows[0];
+  };
+
+  it('makes one with uid, etag, generation and a placement at a revision, in canonical form', async () => {
+    const made = await create({
+      ...forwardOf(named('a'), gateway, 80, { allowSources: ['10.0.0.0/8'] }),
+      labels: { team: 'web' },
+    });
+    expect(made).toMatchObject({ name: named('a'), generation: 1n, labels: { team: 'web' } });
+    expect(made.spec?.snat?.mode).toBe(SnatMode.AUTO);
+    expect(made.spec?.targets[0]?.weight).toBe(1);
+    expect(made.placements).toMatchObject([{ gateway, state: PlacementState.UNKNOWN, revision: 1n }]);
+    const read = await control.call(getForward, { name: named('a') });
+    expect(read).toEqual(made);
+    const { rows } = await control.database.sql.query('SELECT * FROM audit_entries WHERE resource = $1', [
+      `forward/${named('a')}`,
+    ]);
+    expect(rows).toMatchObject([
+      {
+        actor: 'operator:admin',
+        source: '127.0.0.1',
+        method: '/gwctl.v1.ForwardService/CreateForward',
+        result: 'OK',
+        before: null,
+      },
+    ]);
+    expect(rows[0].after).toMatchObject({ labels: { team: 'web' }, generation: 1 });
+  });
+
+  it.each<[string, ForwardInit, string, string]>([
+    ['port 0', forwardOf('x', 'gw-1', 0), 'spec.listen.ports', 'name a port'],
+    ['port 70000', forwardOf('x', 'gw-1', 70000), 'spec.listen.ports', '70000'],
+    [
+      'a reversed range',
+      { ...forwardOf('x', 'gw-1', 1, { listen: { protocol: Protocol.TCP, ports: { first: 90, last: 80 } } }) },
+      'spec.listen.ports',
+      'reversed',
+    ],
+    ['a bad name', forwardOf('Bad_Name', 'gw-1', 80), 'name', 'is not a name'],
+    ['a bad CIDR', forwardOf('x', 'gw-1', 80, { allowSources: ['10.0.0.1/8'] }), 'spec.allow_sources[0]', 'host bits'],
+    [
+      'an IPv6 target of an IPv4 listener',
+      forwardOf('x', 'gw-1', 80, {
+        listen: { address: '10.0.0.1', protocol: Protocol.TCP, ports: { first: 1, last: 1 } },
+        targets: [{ host: '2001:db8::1', port: 1 }],
+      }),
+      'spec.targets[0].host',
+      'IPv6',
+    ],
+    ['a past expiry', forwardOf('x', 'gw-1', 80, { expires: timestampFromMs(1) }), 'spec.expires', 'past'],
+    ['no protocol', forwardOf('x', 'gw-1', 80, { listen: { ports: { first: 1, last: 1 } } }), 'spec.listen.protocol', 'unknown'],
+    ['no gateway', forwardOf('x', 'gw-1', 80, { on: { case: undefined } }), 'spec.gateway', 'is missing'],
+    ['a control character', forwardOf('x', 'gw-1', 80, { description: 'a\u001b[2J' }), 'spec.description', 'control characters'],
+  ])('refuses %s by field, and changes nothing', async (_, forward, field, text) => {
+    const before = await counts();
+    const call = create(forward);
+    await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
+    const { violations } = await call.catch((e) => e);
+    expect(violations.find((v: { field: string }) => v.field === field)?.description).toContain(text);
+    expect(await counts()).toEqual(before);
+  });
+
+  it.each<[string, Parameters<typeof forwardOf>[3], string]>([
+    ['selectors', { on: { case: 'gatewaySelector', value: { matchLabels: { a: 'b' } } } }, 'spec.gateway_selector'],
+    ['tcp+udp', { listen: { protocol: Protocol.TCP_UDP, ports: { first: 1, last: 1 } } }, 'spec.listen.protocol'],
+    [
+      '1:1 NAT',
+      { listen: { address: '10.0.0.1', protocol: Protocol.ALL }, targets: [{ host: '10.0.0.2' }] },
+      'spec.listen.protocol',
+    ],
+    ['ranges', { listen: { protocol: Protocol.TCP, ports: { first: 1, last: 9 } } }, 'spec.listen.ports'],
+    [
+      'several targets',
+      {
+        targets: [
+          { host: '10.0.0.1', port: 1 },
+          { host: '10.0.0.2', port: 1 },
+        ],
+      },
+      'spec.targets',
+    ],
+    ['DNS targets', { targets: [{ host: 'db.example.net', port: 1 }] }, 'spec.targets[0].host'],
+    ['DNS sources', { allowSources: ['office.example.net'] }, 'spec.allow_sources'],
+    ['IPv6', { targets: [{ host: '2001:db8::1', port: 1 }] }, 'spec.listen.address'],
+    [
+      'announcing',
+      { listen: { address: '10.0.0.1', protocol: Protocol.TCP, ports: { first: 1, last: 1 }, announce: true } },
+      'spec.listen.announce',
+    ],
+    ['the relay', { driver: DriverChoice.RELAY }, 'spec.driver'],
+  ])('says that %s are not supported yet, and changes nothing', async (_, spec, field) => {
+    const before = await counts();
+    const call = create(forwardOf(named('u'), gateway, 80, spec));
+    await expect(call).rejects.toMatchObject({ code: 'UNIMPLEMENTED', reason: 'NOT_SUPPORTED_YET' });
+    expect((await call.catch((e) => e)).violations[0].field).toBe(field);
+    expect(await counts()).toEqual(before);
+  });
+
+  it('refuses an unknown gateway, a taken name and a taken listener, naming who has it', async () => {
+    await create(forwardOf(named('a'), gateway, 80));
+    const before = await counts();
+    await expect(create(forwardOf(named('b'), 'nowhere', 80))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      reason: 'GATEWAY_NOT_FOUND',
+    });
+    await expect(create(forwardOf(named('a'), gateway, 81))).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      reason: 'NAME_TAKEN',
+    });
+    const listen = { address: '192.168.1.10', protocol: Protocol.TCP, ports: { first: 80, last: 80 } };
+    await expect(create(forwardOf(named('b'), gateway, 80, { listen }))).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      reason: 'LISTENER_TAKEN',
+      metadata: { forward: named('a'), gateway },
+    });
+    expect(await counts()).toEqual(before);
+  });
+
+  it('takes wildcard and addresses apart by port and transport', async () => {
+    const on = (name: string, address: string, protocol: Protocol, port: number) =>
+      create(forwardOf(named(name), gateway, port, { listen: { address, protocol, ports: { first: port, last: port } } }));
+    await on('a', '192.168.1.10', Protocol.TCP, 80);
+    await on('b', '192.168.1.11', Protocol.TCP, 80);
+    await on('c', '', Protocol.UDP, 80);
+    await on('d', '', Protocol.TCP, 81);
+    await expect(on('e', '', Protocol.TCP, 80)).rejects.toMatchObject({ reason: 'LISTENER_TAKEN' });
+  });
+
+  it('only checks where asked to', async () => {
+    const before = await counts();
+    expect((await create(forwardOf(named('dry'), gateway, 80), { validateOnly: true })).name).toBe(named('dry'));
+    expect(await counts()).toEqual(before);
+    await create(forwardOf(named('a'), gateway, 80));
+    const dry = create(forwardOf(named('dry'), gateway, 80), { validateOnly: true });
+    await expect(dry).rejects.toMatchObject({ reason: 'LISTENER_TAKEN' });
+    await control.call(deleteForward, { name: named('a'), validateOnly: true });
+    expect((await control.call(getForward, { name: named('a') })).name).toBe(named('a'));
+  });
+
+  it('answers a repeated request with what the first one made, once', async () => {
+    const forward = forwardOf(named('a'), gateway, 80);
+    const all = await Promise.all(Array.from({ length: 8 }, () => create(forward, { requestId: `id-${gateway}` })));
+    expect(new Set(all.map((x) => x.uid)).size).toBe(1);
+    const other = create(forwardOf(named('b'), gateway, 81), { requestId: `id-${gateway}` });
+    await expect(other).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('changes what the mask names and nothing else', async () => {
+    const made = await create({ ...forwardOf(named('a'), gateway, 80, { description: 'old', owner: 'me' }), labels: { a: 'b' } });
+    const update = (forward: ForwardInit, ...paths: string[]) =>
+      control.call(updateForward, { forward: { name: named('a'), ...forward }, updateMask: { paths } });
+    const ports = await update({ spec: { listen: { ports: { first: 90, last: 90 } } } }, 'spec.listen.ports');
+    expect(ports.spec).toMatchObject({ ...made.spec, listen: { protocol: Protocol.TCP, ports: { first: 90, last: 90 } } });
+    expect(ports).toMatchObject({ generation: 2n, uid: made.uid, labels: { a: 'b' } });
+    expect(ports.etag).not.toBe(made.etag);
+    expect(ports.placements[0]?.revision).toBe(2n);
+    const disabled = await update({ spec: { enabled: false } }, 'spec.enabled');
+    expect(disabled.spec?.enabled).toBe(false);
+    const labels = await update({}, 'labels');
+    expect(labels).toMatchObject({ labels: {}, generation: 3n });
+    const same = await update({ spec: { description: 'old' } }, 'spec.description');
+    expect(same).toMatchObject({ generation: 3n, etag: labels.etag });
+    for (const [path, field] of [
+      ['uid', 'update_mask'],
+      ['spec.nothing', 'update_mask'],
+      ['spec.targets', 'spec.targets'],
+    ] as const)
+      expect((await update({}, path).catch((e) => e)).violations[0].field).toBe(field);
+    await expect(update({})).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const stale = control.call(updateForward, {
+      forward: { name: named('a'), etag: made.etag },
+      updateMask: { paths: ['labels'] },
+    });
+    await expect(stale).rejects.toMatchObject({ code: 'ABORTED', reason: 'ETAG_STALE' });
+    await expect(control.call(deleteForward, { name: named('a'), etag: made.etag })).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('lets an expired forward be changed, but not made', async () => {
+    const expires = timestampFromMs(Date.now() + 60_000);
+    await create(forwardOf(named('a'), gateway, 80, { expires }));
+    const past = new Date(Date.now() - 60_000).toISOString();
+    await control.database.sql.query(
+      "UPDATE forwards SET spec = jsonb_set(spec, '{expires}', to_jsonb($1::text)) WHERE name = $2",
+      [past, named('a')],
+    );
+    const set = (spec: object, path: string) =>
+      control.call(updateForward, { forward: { name: named('a'), spec }, updateMask: { paths: [path] } });
+    expect((await set({ enabled: false }, 'spec.enabled')).spec?.enabled).toBe(false);
+    await expect(set({ expires: timestampFromMs(1_000) }, 'spec.expires')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect((await set({ expires }, 'spec.expires')).spec?.expires?.seconds).toBe(expires.seconds);
+  });
+
+  it('moves to another gateway: gone there, wanted here', async () => {
+    const other = `${gateway}-other`;
+    await control.call(GatewayService.method.createGateway, { gateway: { name: other } });
+    await create(forwardOf(named('a'), gateway, 80));
+    const moved = await control.call(updateForward, {
+      forward: { name: named('a'), spec: { on: { case: 'gateway', value: other } } },
+      updateMask: { paths: ['spec.gateway'] },
+    });
+    expect(moved.placements).toMatchObject([{ gateway: other, revision: 1n }]);
+    const was = await control.call(GatewayService.method.getGateway, { name: gateway });
+    expect(was.status).toMatchObject({ revision: 2n, forwards: 0 });
+    // The listener is free again where it was.
+    await create(forwardOf(named('b'), gateway, 80));
+  });
+
+  it('loses no update of many at once', async () => {
+    await create(forwardOf(named('a'), gateway, 80));
+    await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        control.call(updateForward, {
+          forward: { name: named('a'), spec: { description: `d${i}` } },
+          updateMask: { paths: ['spec.description'] },
+        }),
+      ),
+    );
+    expect((await control.call(getForward, { name: named('a') })).generation).toBe(11n);
+  });
+
+  it('lists in pages, by filter, and refuses the token of another filter', async () => {
+    for (let i = 0; i < 5; i++)
+      await create({
+        ...forwardOf(named(`p${i}`), gateway, 100 + i, { owner: i < 2 ? 'me' : '' }),
+        labels: { n: String(i % 2) },
+      });
+    const filter = { gateway };
+    const names: string[] = [];
+    let pageToken = '';
+    do {
+      const page = await control.call(listForwards, { pageSize: 2, pageToken, filter });
+      names.push(...page.forwards.map((f) => f.name));
+      expect(page.forwards.length).toBeLessThanOrEqual(2);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+    expect(names).toEqual([0, 1, 2, 3, 4].map((i) => named(`p${i}`)));
+    const count = async (more: object) => (await control.call(listForwards, { filter: { gateway, ...more } })).forwards.length;
+    expect(await count({ labels: { n: '1' } })).toBe(2);
+    expect(await count({ owner: 'me' })).toBe(2);
+    expect(await count({ state: PlacementState.UNKNOWN })).toBe(5);
+    expect(await count({ state: PlacementState.ACTIVE })).toBe(0);
+    const first = await control.call(listForwards, { pageSize: 1, filter });
+    const wrong = control.call(listForwards, { pageSize: 1, pageToken: first.nextPageToken, filter: { owner: 'me' } });
+    await expect(wrong).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(control.call(listForwards, { pageToken: 'x' })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(control.call(listForwards, { pageSize: 1001 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('watches until it is deleted', async () => {
+    await create(forwardOf(named('a'), gateway, 80));
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const forward of control.watch(watchForward, { name: named('a') })) seen.push(forward.spec?.description ?? '');
+    })();
+    await expect.poll(() => seen.length).toBe(1);
+    await control.call(updateForward, {
+      forward: { name: named('a'), spec: { description: 'new' } },
+      updateMask: { paths: ['spec.description'] },
+    });
+    await expect.poll(() => seen).toEqual(['', 'new']);
+    const { revisions } = await control.call(deleteForward, { name: named('a') });
+    expect(revisions).toMatchObject([{ gateway, revision: 3n }]);
+    await expect(watching).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('changes nothing where the audit entry cannot be written (S43), and lets nobody change the trail', async () => {
+    const { sql } = control.database;
+    await expect(sql.query("UPDATE audit_entries SET actor = 'nobody'")).rejects.toThrow('append-only');
+    await expect(sql.query('DELETE FROM audit_entries')).rejects.toThrow('append-only');
+    await expect(sql.query('TRUNCATE audit_entries')).rejects.toThrow('append-only');
+    await sql.query("ALTER TABLE audit_entries ADD CONSTRAINT full_disk CHECK (resource <> 'forward/unrecorded')");
+    const before = await counts();
+    await expect(create(forwardOf('unrecorded', gateway, 80))).rejects.toBeDefined();
+    expect(await counts()).toEqual(before);
+    await sql.query('ALTER TABLE audit_entries DROP CONSTRAINT full_disk');
+  });
+
+  it('refuses the 50,001st forward of a gateway', async () => {
+    await control.database.sql.query(
+      'UPDATE desired_states d SET forwards = 50000 FROM gateways g WHERE g.uid = d.gateway_uid AND g.name = $1',
+      [gateway],
+    );
+    await expect(create(forwardOf(named('a'), gateway, 80))).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'GATEWAY_FULL',
+    });
+  });
+});
