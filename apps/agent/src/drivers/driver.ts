@@ -1,5 +1,5 @@
-import type { Drift } from '@gwctl/shared/domain/status';
-import type { HostDesired } from '../planner/types.js';
+import type { Condition, Drift } from '@gwctl/shared/domain/status';
+import type { DriverCapabilities, HostDesired } from '../planner/types.js';
 
 export type DriverName = 'nftables' | 'iptables-nft' | 'iptables-legacy' | 'relay';
 
@@ -31,6 +31,9 @@ export interface DriftFound {
   readonly drift: Drift;
 }
 
+/** A fact about the gateway that a driver found; whoever keeps conditions adds since when. */
+export type DriverCondition = Omit<Condition, 'since'>;
+
 /**
  * The port that every driver implements, and the fake beside it. A driver takes the whole desired state, never single adds and
  * deletes; it knows neither other drivers nor the reconciler. R is what it renders, O what it observes, both its own business.
@@ -39,6 +42,7 @@ export interface DriftFound {
  */
 export interface Driver<R = unknown, O = unknown, S extends Step = Step> {
   readonly name: DriverName;
+  readonly capabilities: DriverCapabilities;
   /** Tries the facility in earnest (a scratch chain, a check-only load), never a version number. */
   detect(): Promise<Detection>;
   /** The whole of what the driver needs on the host for `desired`. Pure. */
@@ -56,6 +60,8 @@ export interface Driver<R = unknown, O = unknown, S extends Step = Step> {
   apply(plan: Plan<S>): Promise<void>;
   /** Compares what is there with what was last applied; empty without drift. Pure. */
   drift(applied: R, observed: O): readonly DriftFound[];
+  /** What holds of the gateway as observed, good and bad: forwarding on and whose doing, flow clean-up possible, and so on. */
+  conditions(observed: O): readonly DriverCondition[];
   /** Removes every object of this driver, with no memory of what it made. Sysctls go back to what was recorded. */
   cleanUp(): Promise<void>;
   /** Calls `onChange` when the kernel announces that somebody else changed rules; undefined where it never does. */

@@ -30,8 +30,10 @@ export interface HostAddress {
   readonly interface: string;
 }
 
-/** Traffic that no forward may take: the host's sshd, the agent's own connection. `reason` says what it is. */
+/** Traffic that no forward may take. `reason` says what it is. */
 export interface ProtectedListener {
+  /** The host's sshd, which a forward may take over when it says so, or the agent's own connection, which none ever may. */
+  readonly kind: 'ssh' | 'control';
   readonly protocol: 'tcp' | 'udp';
   /** Undefined: on every address. */
   readonly address?: IpAddress;
@@ -65,6 +67,23 @@ export interface PlacedForward {
   readonly allow: readonly Cidr[];
   readonly snat: { readonly mode: 'masquerade' | 'none' } | { readonly mode: 'address'; readonly address: IpAddress };
   readonly onChange: OnChange;
+  /**
+   * The gateway's own networks that the target lies in. Their hosts reach the target directly, so it must see their flows come from
+   * the gateway whatever `snat` says: otherwise it answers them past the gateway.
+   */
+  readonly hairpin: readonly Cidr[];
+}
+
+/** What a driver can carry; the planner refuses the rest with reasons. */
+export interface DriverCapabilities {
+  readonly families: readonly (4 | 6)[];
+  readonly protocols: readonly Protocol[];
+  /** Listeners of more than one port. */
+  readonly portRanges: boolean;
+  readonly severalTargets: boolean;
+  readonly announce: boolean;
+  /** Whether it is a kernel driver or the relay: what a forward's `driver` asks for. */
+  readonly kind: 'kernel' | 'relay';
 }
 
 /** What the host should look like: the input of every driver's render. */

@@ -1,0 +1,223 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError } from '@gwctl/shared/errors/app-error';
+import { ConntrackFlows } from '../system/conntrack.js';
+import type { Exec } from '../system/exec.js';
+import { IpForwarding } from '../system/ip-forwarding.js';
+import type { LinkReader } from '../system/links.js';
+import { ProcFlowSources } from '../system/proc-flows.js';
+import { ruleWatch } from '../system/rule-watch.js';
+import { FileSysctlRecord, ProcSysctl } from '../system/sysctl.js';
+import type { Driver } from './driver.js';
+import { type ForwardingSwitch, IptablesDriver } from './iptables/driver.js';
+import { CHAIN_PREFIX, TABLES } from './iptables/layout.js';
+import type { Saved } from './iptables/save-format.js';
+import { ProgramTables, type Variant } from './iptables/tables.js';
+
+/** What may be asked for: `iptables` leaves the variant to what the host uses, `auto` everything. */
+export const DRIVER_PREFERENCES = ['auto', 'nftables', 'iptables', 'iptables-nft', 'iptables-legacy', 'relay'] as const;
+export type DriverPreference = (typeof DRIVER_PREFERENCES)[number];
+
+/** Something that was found by trying; for the control plane. */
+export interface FoundCapability {
+  /** For instance `driver.iptables-nft`, `conntrack`, `events.nftables`. */
+  readonly name: string;
+  readonly supported: boolean;
+  readonly detail: string;
+}
+
+export interface ChosenDriver {
+  readonly driver: Driver;
+  readonly capabilities: readonly FoundCapability[];
+  /**
+   * Removes what an agent with the other variant of iptables left on this host. Call it after the first apply: flows then never miss
+   * their rules. Does nothing where there is nothing.
+   */
+  cleanLeftovers(): Promise<void>;
+}
+
+export interface ChooseOptions {
+  readonly preference: DriverPreference;
+  readonly exec: Exec;
+  readonly links: LinkReader;
+  /** Where changed kernel parameters are remembered (`sysctl.json`). */
+  readonly stateDir: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** How a host uses one variant. */
+export interface VariantUse {
+  readonly variant: Variant;
+  /** Rules of others. */
+  readonly foreign: number;
+  /** Chains of ours. */
+  readonly ours: number;
+  /** Why it cannot be used. */
+  readonly obstacle?: AppError;
+}
+
+/**
+ * Finds the driver for this host by trying. Throws UNIMPLEMENTED for what this version has no driver for, and FAILED_PRECONDITION
+ * (NO_DRIVER) with everything that was tried where none works.
+ */
+export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver> {
+  const { preference, exec } = options;
+  if (preference === 'nftables' || preference === 'relay')
+    throw new AppError({
+      code: 'UNIMPLEMENTED',
+      reason: 'DRIVER_NOT_AVAILABLE',
+      message: `the driver ${preference} is not in this version; use auto or iptables`,
+    });
+  const parts = new Parts(options);
+  const uses = { nft: await parts.use('nft'), legacy: await parts.use('legacy') };
+  const wanted = preference === 'iptables-nft' ? 'nft' : preference === 'iptables-legacy' ? 'legacy' : undefined;
+  const order: readonly Variant[] = wanted ? [wanted] : orderVariants(uses.nft, uses.legacy, await defaultVariant(exec));
+  const tried: FoundCapability[] = [];
+  for (const variant of order) {
+    const driver = parts.driver(variant);
+    const obstacle = uses[variant].obstacle;
+    const { supported, detail } = obstacle ? { supported: false, detail: obstacle.message } : await driver.detect();
+    tried.push({ name: `driver.${driver.name}`, supported, detail });
+    if (!supported) continue;
+    const other = variant === 'nft' ? 'legacy' : 'nft';
+    return {
+      driver,
+      capabilities: [...tried, ...(await parts.capabilities(tried.map((t) => t.name)))],
+      cleanLeftovers: async () => {
+        if ((await parts.use(other)).ours > 0) await parts.withoutForwarding(other).cleanUp();
+      },
+    };
+  }
+  throw new AppError({
+    code: 'FAILED_PRECONDITION',
+    reason: 'NO_DRIVER',
+    message: `no driver works on this host; tried ${tried.map((t) => `${t.name.slice('driver.'.length)}: ${t.detail}`).join('; ')}`,
+  });
+}
+
+/**
+ * The variant that the host uses goes first: rules in the other one would not see each other's verdicts. Where nobody uses either,
+ * the one that holds ours from before, else the one that the program `iptables` is.
+ */
+export function orderVariants(nft: VariantUse, legacy: VariantUse, byDefault: Variant): readonly Variant[] {
+  const prefer = (): Variant => {
+    if (nft.foreign !== legacy.foreign) return nft.foreign > legacy.foreign ? 'nft' : 'legacy';
+    if (nft.foreign > 0) return 'nft';
+    if (nft.ours !== legacy.ours) return nft.ours > legacy.ours ? 'nft' : 'legacy';
+    return byDefault;
+  };
+  return prefer() === 'nft' ? ['nft', 'legacy'] : ['legacy', 'nft'];
+}
+
+async function defaultVariant(exec: Exec): Promise<Variant> {
+  try {
+    return (await exec.run({ program: 'iptables', args: ['--version'] })).stdout.includes('(legacy)') ? 'legacy' : 'nft';
+  } catch (error) {
+    if (error instanceof AppError && error.reason === 'PROGRAM_MISSING') return 'nft';
+    throw error;
+  }
+}
+
+/** Counts the rules of others and the chains of ours in everything that a variant holds. */
+export function countUse(saved: Saved): { readonly foreign: number; readonly ours: number } {
+  const chains = [...saved.values()].flatMap((table) => [...table]);
+  const foreign = chains.filter(([name]) => !name.startsWith(CHAIN_PREFIX)).flatMap(([, { rules }]) => rules);
+  return {
+    foreign: foreign.filter((rule) => !rule.includes(`-j ${CHAIN_PREFIX}`)).length,
+    ours: chains.length - chains.filter(([name]) => !name.startsWith(CHAIN_PREFIX)).length,
+  };
+}
+
+/** Puts drivers together from the host's parts. */
+class Parts {
+  readonly #options: ChooseOptions;
+  readonly #forwarding: IpForwarding;
+  readonly #flows: ConntrackFlows;
+  readonly #watch: ReturnType<typeof ruleWatch>;
+
+  constructor(options: ChooseOptions) {
+    this.#options = options;
+    const { exec, links, stateDir } = options;
+    const record = new FileSysctlRecord({ file: join(stateDir, 'sysctl.json') });
+    this.#forwarding = new IpForwarding({ sysctl: new ProcSysctl(), record });
+    const ownAddresses = async () => new Set((await links()).addresses.map((a) => a.address.text));
+    this.#flows = new ConntrackFlows({ exec, sources: new ProcFlowSources({ ownAddresses }) });
+    this.#watch = ruleWatch(exec);
+  }
+
+  driver(variant: Variant): IptablesDriver {
+    return this.#build(variant, this.#forwarding);
+  }
+
+  /** For cleaning up beside a driver that is at work: forwarding is not its to take back. */
+  withoutForwarding(variant: Variant): IptablesDriver {
+    const untouched = async () => undefined;
+    return this.#build(variant, { read: () => this.#forwarding.read(), turnOn: untouched, restore: untouched });
+  }
+
+  async use(variant: Variant): Promise<VariantUse> {
+    try {
+      return { variant, ...countUse(await this.#tables(variant).read(TABLES)) };
+    } catch (error) {
+      const obstacle = AppError.from(error);
+      if (
+        obstacle.reason !== 'PROGRAM_MISSING' &&
+        obstacle.reason !== 'FOREIGN_NATIVE_RULES' &&
+        obstacle.reason !== 'COMMAND_FAILED'
+      )
+        throw error;
+      return { variant, foreign: 0, ours: 0, obstacle };
+    }
+  }
+
+  /** What else was found; `known` are the drivers that were tried. */
+  async capabilities(known: readonly string[]): Promise<FoundCapability[]> {
+    const untried = (['driver.iptables-nft', 'driver.iptables-legacy'] as const)
+      .filter((name) => !known.includes(name))
+      .map((name) => ({ name, supported: false, detail: 'not tried: the host uses the other variant' }));
+    const absent = ['driver.nftables', 'driver.relay'].map((name) => ({ name, supported: false, detail: 'not in this version' }));
+    return [
+      ...untried,
+      ...absent,
+      await this.#conntrack(),
+      { name: 'events.nftables', supported: this.#watch.watch !== undefined, detail: this.#watch.detail },
+    ];
+  }
+
+  async #conntrack(): Promise<FoundCapability> {
+    const name = 'conntrack';
+    try {
+      const { exitCode, stderr } = await this.#options.exec.run({ program: 'conntrack', args: ['-C'] });
+      if (exitCode === 0) return { name, supported: true, detail: 'flows of changed forwards can be removed' };
+      return { name, supported: false, detail: `conntrack -C failed: ${stderr.trim().slice(0, 200)}` };
+    } catch (error) {
+      return { name, supported: false, detail: AppError.from(error).message };
+    }
+  }
+
+  #build(variant: Variant, forwarding: ForwardingSwitch): IptablesDriver {
+    return new IptablesDriver({
+      tables: this.#tables(variant),
+      forwarding,
+      flows: this.#flows,
+      now: this.#options.now,
+      // The kernel announces nothing of iptables-legacy.
+      ...(variant === 'nft' && this.#watch.watch ? { watch: this.#watch.watch } : {}),
+    });
+  }
+
+  #tables(variant: Variant): ProgramTables {
+    return new ProgramTables({ variant, exec: this.#options.exec, legacyTables: readLegacyTables });
+  }
+}
+
+/** Names of the tables of iptables-legacy in this network namespace; empty, or no file at all, where it was never used. */
+async function readLegacyTables(): Promise<string> {
+  try {
+    return await readFile('/proc/net/ip_tables_names', 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}

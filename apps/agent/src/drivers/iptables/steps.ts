@@ -1,0 +1,41 @@
+import type { FlowMatch } from '../../system/conntrack.js';
+import type { Plan, Step } from '../driver.js';
+import type { TableName } from './layout.js';
+import type { Rendered } from './render.js';
+
+/** Lines of iptables-restore for one table. Consecutive ones go to the kernel in one process, one transaction per table. */
+export interface RulesStep extends Step {
+  readonly kind: 'rules';
+  readonly table: TableName;
+  readonly lines: readonly string[];
+  /** Left out while flows of ours are still alive (see {@link LookForFlowsStep}). */
+  readonly onlyWhenIdle?: boolean;
+}
+
+/** Finds out whether flows of ours are alive, but for those that the plan removes anyway. */
+export interface LookForFlowsStep extends Step {
+  readonly kind: 'look-for-flows';
+  readonly ignoring: readonly FlowMatch[];
+}
+
+export interface ForwardingStep extends Step {
+  readonly kind: 'ip-forward';
+  readonly to: 'on' | 'restored';
+  readonly onlyWhenIdle?: boolean;
+}
+
+/** Writes the rules before it in one process, reads back and compares with what should be there. */
+export interface VerifyStep extends Step {
+  readonly kind: 'verify';
+  readonly tables: readonly TableName[];
+  readonly expect: Rendered;
+}
+
+/** Removes flows that contradict the rules. Comes after them: a flow must not be born again by the old ones. */
+export interface FlowsStep extends Step {
+  readonly kind: 'flows';
+  readonly match: FlowMatch;
+}
+
+export type IptablesStep = RulesStep | LookForFlowsStep | ForwardingStep | VerifyStep | FlowsStep;
+export type IptablesPlan = Plan<IptablesStep>;

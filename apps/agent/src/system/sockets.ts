@@ -1,0 +1,58 @@
+import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+
+/** A socket that waits for traffic, as /proc/net/{tcp,tcp6,udp,udp6} show it. */
+export interface WaitingSocket {
+  readonly protocol: 'tcp' | 'udp';
+  /** Undefined: every address, of both families (an IPv6 wildcard socket takes IPv4 too, unless it asked not to). */
+  readonly address?: IpAddress;
+  readonly port: number;
+  /** Tells whose it is: the processes that hold it have `socket:[inode]` among their open files. */
+  readonly inode: number;
+}
+
+/** Reads the sockets of this network namespace that wait for traffic. */
+export type SocketReader = (protocol: 'tcp' | 'udp') => Promise<readonly WaitingSocket[]>;
+
+/** States of include/net/tcp_states.h: a TCP socket that listens, a UDP socket that is not connected. */
+const LISTEN = '0A';
+const UNCONNECTED = '07';
+
+/** Whether a line of /proc/net/tcp is a connection. Those that listen come first, so there one may stop reading. */
+export const isConnection = (line: string): boolean => {
+  const state = fields(line)[3];
+  return state !== undefined && /^[0-9A-F]{2}$/.test(state) && state !== LISTEN;
+};
+
+/** Reads one such file, or its beginning: lines that are no waiting sockets are left out. */
+export function parseSockets(text: string, protocol: 'tcp' | 'udp'): WaitingSocket[] {
+  const wanted = protocol === 'tcp' ? LISTEN : UNCONNECTED;
+  return text.split('\n').flatMap((line): WaitingSocket[] => {
+    const all = fields(line);
+    const [address, port] = (all[1] ?? '').split(':');
+    const inode = Number(all[9]);
+    if (all[3] !== wanted || address === undefined || port === undefined || !Number.isSafeInteger(inode)) return [];
+    const number = Number.parseInt(port, 16);
+    if (!(number >= 1 && number <= 65535)) return [];
+    const parsed = parseHexAddress(address);
+    if (parsed === undefined) return [];
+    return [{ protocol, ...(parsed === 'any' ? {} : { address: parsed }), port: number, inode }];
+  });
+}
+
+const fields = (line: string) => line.trim().split(/\s+/);
+
+/** The kernel prints each 32-bit word of an address as a number of the host, which is little-endian. */
+function parseHexAddress(hex: string): IpAddress | 'any' | undefined {
+  if (!/^(?:[0-9A-F]{8}|[0-9A-F]{32})$/.test(hex)) return undefined;
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => [6, 4, 2, 0].map((i) => Number.parseInt(word.slice(i, i + 2), 16)));
+  if (bytes.every((b) => b === 0)) return 'any';
+  const mapped = bytes.length === 16 && bytes.slice(0, 10).every((b) => b === 0) && bytes[10] === 255 && bytes[11] === 255;
+  const last = bytes.slice(-4);
+  if (mapped && last.every((b) => b === 0)) return 'any';
+  const text =
+    bytes.length === 4 || mapped
+      ? last.join('.')
+      : Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16)).join(':');
+  const ip = parseIp(text);
+  return ip.ok ? ip.value : undefined;
+}
