@@ -1,0 +1,3 @@
+import { cordonCommand } from './cordon-switch.js';
+
+export const cordonGateway = cordonCommand(true);

@@ -1,0 +1,196 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { EventSchema } from '@gwctl/proto/gwctl/v1/event_pb';
+import type { CreateJoinTokenRequest } from '@gwctl/proto/gwctl/v1/gateway_pb';
+import { DriftCause, PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
+import { AppError } from '@gwctl/shared/errors/app-error';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { FakeControlPlane } from '../../testing/fake-control-plane.js';
+import { Sandbox } from '../../testing/run.js';
+
+let fake: FakeControlPlane;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  fake = await FakeControlPlane.start();
+  sandbox = await Sandbox.make();
+  await sandbox.logIn(fake);
+});
+
+afterAll(async () => {
+  fake.stop();
+  await sandbox.remove();
+});
+
+afterEach(() => {
+  fake.forwards.clear();
+  fake.gateways.clear();
+  fake.events.length = 0;
+  fake.server.calls.length = 0;
+});
+
+describe('gateway add and token', () => {
+  it('prints the join string alone on standard output', async () => {
+    const result = await sandbox.run('gateway add gw1 --label site=tokyo --token-ttl 30m --token-source 10.0.0.0/8');
+    expect(result).toMatchObject({ code: 0, stdout: 'gwctl-join-1.gw1\n' });
+    expect(result.stderr).toContain('until 2026-01-03T00:00:00Z (in 12h), once: gwctl-agent join');
+    expect(fake.gateway('gw1').labels).toEqual({ site: 'tokyo' });
+    expect(fake.requestsOf<CreateJoinTokenRequest>('CreateJoinToken')[0]).toMatchObject({
+      ttlSeconds: 1800,
+      sourceCidr: '10.0.0.0/8',
+    });
+  });
+
+  it('says what to do when the gateway was made but no join string', async () => {
+    fake.server.answerNext('CreateJoinToken', {
+      fails: new AppError({ code: 'INTERNAL', reason: 'INTERNAL', message: 'internal error' }),
+    });
+    const result = await sandbox.run('gateway add gw1');
+    expect(result).toMatchObject({ code: 7, stdout: '' });
+    expect(result.stderr).toContain('hint: gwctl gateway token gw1');
+    expect(await sandbox.run('gateway token gw1')).toMatchObject({ code: 0, stdout: 'gwctl-join-1.gw1\n' });
+  });
+
+  it.each([
+    ['gateway add Gw1', 2],
+    ['gateway add gw1 --token-ttl 2h', 2],
+    ['gateway add gw1 --token-ttl 10ms', 2],
+    ['gateway add gw1 --token-source 10.0.0.1/8', 2],
+    ['gateway add gw1 --label a=1 --label a=2', 2],
+    ['gateway add', 2],
+    ['gateway token gw1', 3],
+    ['gateway get gw1', 3],
+  ])('%s: %i', async (words, code) => {
+    expect(await sandbox.run(words)).toMatchObject({ code, stdout: '' });
+  });
+
+  it('refuses a name that is taken', async () => {
+    fake.addGateway('gw1');
+    expect(await sandbox.run('gateway add gw1')).toMatchObject({ code: 5, stdout: '' });
+  });
+});
+
+describe('gateway list, get, label, cordon, delete', () => {
+  it('lists and shows', async () => {
+    fake.addGateway('gw1', { site: 'tokyo' });
+    fake.addGateway('gw2').status!.connected = false;
+    const list = await sandbox.run('gateway list');
+    expect(list.stdout.split('\n').map((l) => l.split(/ {3,}/).slice(0, 2))).toEqual([
+      ['NAME', 'STATUS'],
+      ['gw1', 'online'],
+      ['gw2', 'offline'],
+      [''],
+    ]);
+    expect((await sandbox.run('gateway list --label site=tokyo -o name')).stdout).toBe('gw1\n');
+    expect((await sandbox.run('gateway get gw1')).stdout).toContain('Hostname:         gw1.example\n');
+    expect(JSON.parse((await sandbox.run('gateway get gw1 -o json')).stdout)).toMatchObject({ kind: 'Gateway' });
+  });
+
+  it('labels', async () => {
+    fake.addGateway('gw1', { site: 'tokyo', old: 'x' });
+    const result = await sandbox.run('gateway label gw1 site=osaka old- new=1');
+    expect(result).toMatchObject({ code: 0, stderr: 'gateway gw1 labels: new=1,site=osaka\n' });
+    expect(await sandbox.run('gateway label gw1')).toMatchObject({ code: 2 });
+    expect(await sandbox.run('gateway label gw1 nonsense')).toMatchObject({ code: 2 });
+  });
+
+  it('cordons and uncordons', async () => {
+    fake.addGateway('gw1');
+    expect(await sandbox.run('gateway cordon gw1')).toMatchObject({ code: 0 });
+    expect((await sandbox.run('gateway list')).stdout).toContain('online, cordoned');
+    expect(await sandbox.run('gateway uncordon gw1 gw9')).toMatchObject({ code: 7 });
+    expect(fake.gateway('gw1').cordoned).toBe(false);
+  });
+
+  it('deletes those that carry nothing', async () => {
+    fake.addGateway('gw1');
+    await sandbox.run('forward add web --gateway gw1 --listen 80 --target 192.0.2.1');
+    expect(await sandbox.run('gateway delete gw1')).toMatchObject({ code: 5 });
+    fake.forwards.clear();
+    expect(await sandbox.run('gateway delete gw1')).toMatchObject({ code: 0 });
+  });
+});
+
+describe('status and events', () => {
+  it('names what somebody should look at', async () => {
+    fake.addGateway('gw1');
+    fake.addGateway('gw2').status!.connected = false;
+    await sandbox.run('forward add good --gateway gw1 --listen 80 --target 192.0.2.1');
+    await sandbox.run('forward add bad --gateway gw1 --listen 81 --target 192.0.2.1');
+    fake.agentSays('good', 'gw1', { state: PlacementState.ACTIVE });
+    fake.agentSays('bad', 'gw1', { state: PlacementState.REJECTED });
+    const { stdout, code } = await sandbox.run('status');
+    expect(code).toBe(0);
+    expect(stdout).toContain('Gateways:         1 of 2 online\n');
+    expect(stdout).toContain('Placements:       1 ACTIVE, 1 REJECTED\n');
+    expect(stdout).toContain('Gateways to look at:\n  gw2   offline\n');
+    expect(stdout).toContain('Forwards to look at:\n  bad   REJECTED\n');
+    expect(JSON.parse((await sandbox.run('status -o json')).stdout)).toMatchObject({ kind: 'Status', gateways: 2 });
+  });
+
+  it('lists events, the newest hundred unless told otherwise', async () => {
+    for (let i = 0; i < 120; i++)
+      fake.events.push(
+        create(EventSchema, {
+          uid: `u${i}`,
+          time: timestampFromMs(Date.UTC(2026, 0, 2)),
+          gateway: i % 2 ? 'gw1' : 'gw2',
+          forward: 'web',
+          reason: 'DRIFT_REPAIRED',
+          message: 'nat/GWCTL-DISP was flushed',
+          drift: { cause: DriftCause.MISSING, object: 'nat/GWCTL-DISP' },
+        }),
+      );
+    const newest = await sandbox.run('events');
+    expect(newest.stdout.trimEnd().split('\n')).toHaveLength(101);
+    expect(newest.stderr).toContain('these are the newest 100');
+    expect((await sandbox.run('events --limit 0 -o name')).stdout.trimEnd().split('\n')).toHaveLength(120);
+    expect((await sandbox.run('events --gateway gw1 -o name')).stdout.trimEnd().split('\n')).toHaveLength(60);
+    expect((await sandbox.run('events --limit 1 --no-headers -o wide')).stdout).toContain('missing   nat/GWCTL-DISP');
+    expect((await sandbox.run('events --forward other')).stderr).toBe('no events match\n');
+  });
+});
+
+describe('the rest', () => {
+  it('prints the version without a config file', async () => {
+    const fresh = await Sandbox.make();
+    expect((await fresh.run('version')).stdout).toMatch(/^gwctl \d+\.\d+\.\d+\n$/);
+    expect((await fresh.run('--version')).code).toBe(0);
+    expect(JSON.parse((await fresh.run('version -o json')).stdout)).toHaveProperty('version');
+    await fresh.remove();
+  });
+
+  it.each([
+    ['', 0, 'Commands:'],
+    ['--help', 0, 'Commands:'],
+    ['help forward add', 0, 'gwctl forward add NAME'],
+    ['forward', 0, 'extend'],
+    ['forward add --help', 0, 'Examples:'],
+  ])('"%s" is help', async (words, code, text) => {
+    const result = await sandbox.run(words);
+    expect(result).toMatchObject({ code, stderr: '' });
+    expect(result.stdout).toContain(text);
+  });
+
+  it.each([
+    ['forwrd list', 'did you mean gwctl forward?'],
+    ['forward lst', 'did you mean gwctl forward list?'],
+    ['egress add', 'gwctl knows: login, context'],
+    ['apply', 'gwctl knows: login, context'],
+    ['--nonsense', '--nonsense stands where gwctl wants a command'],
+    ['version -o table extra', '"extra": is one word too many'],
+    ['login -o json', '-o: is not a flag of this command'],
+  ])('"%s" is refused: %s', async (words, why) => {
+    const result = await sandbox.run(words);
+    expect(result).toMatchObject({ code: 2, stdout: '' });
+    expect(result.stderr).toContain(why);
+  });
+
+  it('completes names', async () => {
+    fake.addGateway('gw1');
+    fake.addGateway('gw2');
+    expect((await sandbox.run(['__complete', '--', 'gateway', 'get', 'gw'])).stdout).toBe('gw1\t\ngw2\t\n');
+    expect((await sandbox.run(['__complete', '--', 'login', '--ca', ''])).stdout).toBe(':files\n');
+    expect((await sandbox.run(['__complete', '--', 'ver'])).stdout).toBe('version\tPrint the version of gwctl\n');
+  });
+});

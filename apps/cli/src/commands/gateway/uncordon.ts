@@ -1,0 +1,3 @@
+import { cordonCommand } from './cordon-switch.js';
+
+export const uncordonGateway = cordonCommand(false);
