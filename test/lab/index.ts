@@ -1,0 +1,12 @@
+export { CommandError, type CommandResult } from './command.js';
+export { commandEnvironment, type LabMode, labMode, needsRealRoot, type RealRootReason } from './environment.js';
+export { type ExecOptions, Host, ordinaryUserId, type SpawnOptions } from './host.js';
+export { type DestroyOptions, Lab } from './lab.js';
+export { Prober } from './prober.js';
+export type { ProberOptions, ProberReport } from './prober-protocol.js';
+export type { RulesSnapshot, SnapshotOptions } from './rules.js';
+export type { ProcessEnd, RunningProcess } from './running-process.js';
+export type { HostSpec, LabSpec, LinkSpec } from './topology.js';
+export type { Flow, WhoServer } from './traffic.js';
+export type { FlowTarget, ListenerAddress, NoAnswer, TransportProtocol, WhoAnswer } from './traffic-protocol.js';
+export { type WaitForOptions, waitFor } from './wait-for.js';
