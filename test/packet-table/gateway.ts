@@ -1,0 +1,90 @@
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Host, RunningProcess } from '../lab/index.js';
+import type { GatewayCommand, Looked, Reconciled, Seen, Started, WantedForward } from './gateway-protocol.js';
+import type { TableDriver } from './topology.js';
+
+/** What the driver said no to, with its reason. */
+export class GatewayError extends Error {
+  constructor(
+    message: string,
+    readonly reason: string | undefined,
+  ) {
+    super(message);
+  }
+}
+
+interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: string;
+  readonly reason?: string;
+}
+
+/** Planner and driver of the agent at work in a host of the lab. */
+export class Gateway {
+  readonly #process: RunningProcess;
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #nextId = 1;
+
+  private constructor(running: RunningProcess) {
+    this.#process = running;
+    createInterface({ input: running.stdoutStream }).on('line', (line) => {
+      const answer = JSON.parse(line) as Answer;
+      this.#waiting.get(answer.id)?.(answer);
+      this.#waiting.delete(answer.id);
+    });
+    void running.exited.then(() => {
+      const error = String(running.failure('the gateway program ended'));
+      for (const [id, tell] of this.#waiting) tell({ id, error });
+    });
+  }
+
+  static async on(host: Host): Promise<Gateway> {
+    const program = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
+    const running = await host.spawn([process.execPath, '--no-warnings', program], { ready: /"id":0/ });
+    return new Gateway(running);
+  }
+
+  start(driver: TableDriver | 'auto', stateDir: string): Promise<Started> {
+    return this.#call({ op: 'start', driver, stateDir });
+  }
+
+  want(forwards: readonly WantedForward[], options: { fresh?: boolean } = {}): Promise<Reconciled> {
+    return this.#call({ op: 'want', forwards, fresh: options.fresh ?? false });
+  }
+
+  async look(): Promise<Looked['drift']> {
+    return (await this.#call<Looked>({ op: 'look' })).drift;
+  }
+
+  cleanUp(): Promise<void> {
+    return this.#call({ op: 'cleanUp' });
+  }
+
+  cleanLeftovers(): Promise<void> {
+    return this.#call({ op: 'cleanLeftovers' });
+  }
+
+  watch(): Promise<void> {
+    return this.#call({ op: 'watch' });
+  }
+
+  async seen(): Promise<readonly string[]> {
+    return (await this.#call<Seen>({ op: 'seen' })).processes;
+  }
+
+  stop(): Promise<unknown> {
+    return this.#process.stop();
+  }
+
+  async #call<T>(command: GatewayCommand): Promise<T> {
+    const id = this.#nextId++;
+    const answer = await new Promise<Answer>((resolve) => {
+      this.#waiting.set(id, resolve);
+      this.#process.stdin.write(`${JSON.stringify({ ...command, id })}\n`);
+    });
+    if (answer.error !== undefined) throw new GatewayError(answer.error, answer.reason);
+    return answer.result as T;
+  }
+}
