@@ -92,6 +92,7 @@ tests('programs and packages', ['--config', 'vitest.config.ts', ...(filters.leng
 tests('in namespaces', ['--config', 'test/vitest.config.ts', ...(filters.length ? ['--passWithNoTests'] : [])], labCommand);
 rmSync(work, { recursive: true, force: true });
 
+total.skipped += notRun.length;
 if (notRun.length > 0) {
   process.stdout.write(`\nNot run here (${notRun.length}), run them as root:\n`);
   for (const t of notRun) process.stdout.write(`  ${t.name}: ${t.reason}\n`);

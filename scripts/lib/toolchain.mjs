@@ -166,6 +166,10 @@ const PACKAGES = {
   ping: 'iputils-ping',
   sysctl: 'procps',
   su: 'util-linux',
+  setpriv: 'util-linux',
+  mount: 'mount',
+  env: 'coreutils',
+  hostname: 'hostname',
 };
 
 /** Which of these system programs are missing, as the Debian packages that bring them. */

@@ -1,0 +1,192 @@
+/** A running gwctl: scenario 1's hosts, a control plane, an agent that has joined, and an operator who is logged in. */
+import { join } from 'node:path';
+import {
+  type CommandResult,
+  type Lab,
+  labMode,
+  type NoAnswer,
+  type Prober,
+  type TransportProtocol,
+  type WhoAnswer,
+  type WhoServer,
+  waitFor,
+} from '../lab/index.js';
+import { createScenario1, type Scenario1Host } from '../lab/scenario1.js';
+import { checkout, program } from './checkout.js';
+import { KernelRules, type Variant } from './kernel-rules.js';
+import { Operator } from './operator.js';
+import { AgentProgram, ControlProgram, configFile, joinGateway } from './programs.js';
+
+export interface WorldOptions {
+  /** In the names of the namespaces; unique among worlds that run at the same time. */
+  readonly name: string;
+  /** Default iptables-nft. */
+  readonly driver?: Variant;
+  readonly controlFlags?: readonly string[];
+  /** Runs once the hosts are there and before any program of ours: what a gateway is like before gwctl comes. */
+  readonly before?: (lab: Lab<Scenario1Host>) => Promise<void>;
+  /** Told as it is built, for people. */
+  readonly progress?: (what: string) => void;
+}
+
+/** One event as `gwctl events -o json` prints it. */
+export interface EventOutput {
+  readonly uid: string;
+  readonly time: string;
+  readonly gateway: string;
+  readonly forward: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly drift?: { readonly cause: string; readonly object: string; readonly process?: string };
+}
+
+const CONTROL_ADDRESS = '192.168.1.5';
+
+export class World {
+  readonly server = `${CONTROL_ADDRESS}:7443`;
+  readonly caFile: string;
+  readonly tokenFile: string;
+  readonly rules: KernelRules;
+  #api: Operator | undefined;
+
+  private constructor(
+    readonly lab: Lab<Scenario1Host>,
+    readonly control: ControlProgram,
+    readonly agent: AgentProgram,
+    variant: Variant,
+  ) {
+    this.caFile = join(lab.path, 'control', 'ca.crt');
+    this.tokenFile = join(lab.path, 'control', 'admin.token');
+    this.rules = new KernelRules(lab.host('gw1'), variant);
+  }
+
+  get dir(): string {
+    return this.lab.path;
+  }
+
+  static async start(options: WorldOptions): Promise<World> {
+    labMode();
+    const say = options.progress ?? (() => undefined);
+    const variant = options.driver ?? 'iptables-nft';
+    const lab = await createScenario1(options.name);
+    const control = new ControlProgram({
+      host: lab.host('control'),
+      dataDir: join(lab.path, 'control'),
+      address: CONTROL_ADDRESS,
+      ...(options.controlFlags ? { flags: options.controlFlags } : {}),
+    });
+    const agent = new AgentProgram({ host: lab.host('gw1'), stateDir: join(lab.path, 'gw1'), driver: variant });
+    const world = new World(lab, control, agent, variant);
+    try {
+      await options.before?.(lab);
+      say('starting the control plane with its embedded PostgreSQL on 192.168.1.5');
+      await control.start();
+      await world.gwctl(['login', '--server', world.server, '--ca', world.caFile, '--token-file', world.tokenFile]);
+      say('adding gateway gw1, joining and starting its agent on 192.168.1.10');
+      const joinString = (await world.gwctl(['gateway', 'add', 'gw1', '--label', 'site=tokyo'])).stdout.trim();
+      const joined = await world.join(joinString);
+      if (joined.code !== 0) throw new Error(`join failed: ${joined.stderr}`);
+      await agent.start();
+      return world;
+    } catch (error) {
+      await world.stop().catch((second) => {
+        throw new AggregateError([error, second], 'the world did not come up, and did not go down cleanly');
+      });
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.lab.destroy();
+  }
+
+  /** Runs gwctl as the operator, on the control plane's host. */
+  gwctl(args: readonly string[], options: { allowFailure?: boolean; timeoutMs?: number } = {}): Promise<CommandResult> {
+    return this.lab.host('control').exec([program('gwctl'), ...args], {
+      timeoutMs: 45_000,
+      env: { GWCTL_CONFIG: configFile(this.lab.path) },
+      ...options,
+    });
+  }
+
+  join(joinString: string, stateDir = 'gw1'): Promise<CommandResult> {
+    return joinGateway(this.lab.host('gw1'), join(this.lab.path, stateDir), joinString);
+  }
+
+  /** The API without a process for each call. */
+  async api(): Promise<Operator> {
+    this.#api ??= await Operator.start(this.lab.host('control'), {
+      main: join(checkout, 'test/e2e/operator-main.ts'),
+      server: this.server,
+      caFile: this.caFile,
+      tokenFile: this.tokenFile,
+    });
+    return this.#api;
+  }
+
+  /** A who-server on `address:port` of a host. */
+  serve(host: Scenario1Host, listener: string, proto: TransportProtocol = 'tcp'): Promise<WhoServer> {
+    const [address = '', port = ''] = listener.split(':');
+    return this.lab.host(host).serve([{ proto, address, port: Number(port) }]);
+  }
+
+  ask(
+    host: Scenario1Host,
+    to: string,
+    options: { proto?: TransportProtocol; from?: string; timeoutMs?: number } = {},
+  ): Promise<WhoAnswer | NoAnswer> {
+    const [address = '', port = ''] = to.split(':');
+    return this.lab.host(host).ask({ proto: 'tcp', to: address, port: Number(port), ...options });
+  }
+
+  /** Awaits that somebody answers. `timeoutMs` default 10 000. */
+  async reaches(host: Scenario1Host, to: string, timeoutMs = 10_000): Promise<void> {
+    const answered = async () => typeof (await this.ask(host, to, { timeoutMs: 300 })) === 'object';
+    await waitFor(answered, { what: `${host} reaches ${to}`, timeoutMs });
+  }
+
+  /** Started, and past its first success. */
+  probe(host: Scenario1Host, to: string): Promise<Prober> {
+    const [address = '', port = ''] = to.split(':');
+    return this.lab
+      .host(host)
+      .prober({ to: address, port: Number(port) })
+      .start()
+      .settled();
+  }
+
+  /** The state of a forward's one placement. */
+  async forwardState(name: string): Promise<string> {
+    const forward = JSON.parse((await this.gwctl(['forward', 'get', name, '-o', 'json'])).stdout);
+    return forward.status.placements[0].state;
+  }
+
+  /** Awaits that the agent has applied all that is wanted now. */
+  async applied(gateway = 'gw1'): Promise<void> {
+    const api = await this.api();
+    await waitFor(
+      async () => {
+        const { status } = await api.call<{ status: { revision?: string; appliedRevision?: string; connected?: boolean } }>(
+          'GatewayService.GetGateway',
+          { name: gateway },
+        );
+        return status.connected === true && status.revision === status.appliedRevision;
+      },
+      { what: `${gateway} has applied what is wanted`, timeoutMs: 30_000, intervalMs: 10 },
+    );
+  }
+
+  /** The last five, newest first. */
+  async events(forward: string): Promise<EventOutput[]> {
+    return JSON.parse((await this.gwctl(['events', '--forward', forward, '--limit', '5', '-o', 'json'])).stdout).items;
+  }
+
+  /** The ports for which the gateway has a DNAT rule of ours. */
+  async forwardedPorts(): Promise<number[]> {
+    const ports = (await this.rules.all('nat')).flatMap((line) => {
+      const port = /^-A GWCTL-DISP.* --dport (\d+) .*-j GWCTL-F-/.exec(line)?.[1];
+      return port ? [Number(port)] : [];
+    });
+    return [...new Set(ports)].sort((a, b) => a - b);
+  }
+}
