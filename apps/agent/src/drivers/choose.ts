@@ -212,12 +212,17 @@ class Parts {
   }
 }
 
-/** Names of the tables of iptables-legacy in this network namespace; empty, or no file at all, where it was never used. */
+/**
+ * Names of the tables of iptables-legacy in this network namespace; empty, or no file at all, where it was never used. Whoever may not
+ * read the file does not know, so the program itself is asked.
+ */
 async function readLegacyTables(): Promise<string> {
   try {
     return await readFile('/proc/net/ip_tables_names', 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return '';
+    if (code === 'EACCES') return 'unknown';
     throw error;
   }
 }
