@@ -54,13 +54,13 @@ export interface AgentStatus {
 export class AgentProgram {
   #process: RunningProcess | undefined;
   readonly #host: Host;
-  readonly #flags: readonly string[];
+  readonly #driver: string;
   readonly stateDir: string;
 
-  constructor(options: { host: Host; stateDir: string; driver: string; flags?: readonly string[] }) {
+  constructor(options: { host: Host; stateDir: string; driver: string }) {
     this.#host = options.host;
     this.stateDir = options.stateDir;
-    this.#flags = ['--driver', options.driver, ...(options.flags ?? [])];
+    this.#driver = options.driver;
     mkdirSync(this.stateDir, { recursive: true, mode: 0o700 });
   }
 
@@ -70,8 +70,9 @@ export class AgentProgram {
   }
 
   /** Starts it and awaits a live session, unless the control plane is known to be away. */
-  async start(options: { awaitSession?: boolean } = {}): Promise<void> {
-    this.#process = await this.#host.spawn([program('gwctl-agent'), 'run', '--state-dir', this.stateDir, ...this.#flags]);
+  async start(options: { awaitSession?: boolean; driver?: string } = {}): Promise<void> {
+    const argv = [program('gwctl-agent'), 'run', '--state-dir', this.stateDir, '--driver', options.driver ?? this.#driver];
+    this.#process = await this.#host.spawn(argv);
     if (options.awaitSession === false) return;
     await waitFor(async () => (await this.status()).controlPlane.connected, {
       what: 'the agent connected',

@@ -21,7 +21,7 @@ export interface WorldOptions {
   /** In the names of the namespaces; unique among worlds that run at the same time. */
   readonly name: string;
   /** Default iptables-nft. */
-  readonly driver?: Variant;
+  readonly driver?: Variant | 'nftables';
   readonly controlFlags?: readonly string[];
   /** Runs once the hosts are there and before any program of ours: what a gateway is like before gwctl comes. */
   readonly before?: (lab: Lab<Scenario1Host>) => Promise<void>;
@@ -67,7 +67,7 @@ export class World {
   static async start(options: WorldOptions): Promise<World> {
     labMode();
     const say = options.progress ?? (() => undefined);
-    const variant = options.driver ?? 'iptables-nft';
+    const driver = options.driver ?? 'iptables-nft';
     const lab = await createScenario1(options.name);
     const control = new ControlProgram({
       host: lab.host('control'),
@@ -75,8 +75,8 @@ export class World {
       address: CONTROL_ADDRESS,
       ...(options.controlFlags ? { flags: options.controlFlags } : {}),
     });
-    const agent = new AgentProgram({ host: lab.host('gw1'), stateDir: join(lab.path, 'gw1'), driver: variant });
-    const world = new World(lab, control, agent, variant);
+    const agent = new AgentProgram({ host: lab.host('gw1'), stateDir: join(lab.path, 'gw1'), driver });
+    const world = new World(lab, control, agent, driver === 'nftables' ? 'iptables-nft' : driver);
     try {
       await options.before?.(lab);
       say('starting the control plane with its embedded PostgreSQL on 192.168.1.5');

@@ -44,7 +44,8 @@ describe.each(DRIVERS)('flows when forwards change, with %s', (driver) => {
     return typeof answer === 'string' ? answer : answer.local;
   }
   const lives = (flow: Flow) => flow.echo('still there', { timeoutMs: TIMEOUT_MS });
-  const rulesOfOurs = async () => JSON.stringify(await lab.snapshotRules('gw', { without: null })).match(/GWCTL-[A-Z]+/g) ?? [];
+  const rulesOfOurs = async () =>
+    JSON.stringify(await lab.snapshotRules('gw', { without: null })).match(/GWCTL-[A-Z]+|gwctl:companion|table ip gwctl/g) ?? [];
 
   describe('another target', () => {
     it.each(['drain', 'keep'] as const)('%s: a TCP connection stays, a new one goes to the new target', async (onChange) => {
@@ -154,7 +155,9 @@ describe.each(DRIVERS)('flows when forwards change, with %s', (driver) => {
       const flow = await connect();
       await gateway.want([]);
       expect(await lives(flow)).toBe('echoed');
-      expect(new Set(await rulesOfOurs())).toEqual(new Set(['GWCTL-FWD']));
+      expect(new Set(await rulesOfOurs())).toEqual(
+        new Set(driver === 'nftables' ? ['gwctl:companion', 'table ip gwctl'] : ['GWCTL-FWD']),
+      );
       expect(await gateway.look()).toEqual([]);
       expect(await ask()).toBe('refused');
       await flow.close('end');

@@ -26,10 +26,13 @@ export async function dropByDefault(gateway: Host, driver: TableDriver): Promise
     table('mangle', builtIn('PREROUTING', 'OUTPUT')),
     table('nat', [...builtIn('PREROUTING', 'OUTPUT', 'POSTROUTING'), ':other-nat - [0:0]', ...NAT]),
   ];
-  await gateway.exec([`${driver}-restore`, '--noflush'], { stdin: rules.join('') });
+  await gateway.exec([`${otherTool(driver)}-restore`, '--noflush'], { stdin: rules.join('') });
 }
 
 /** Puts the other tool's rules in nat back after somebody flushed that table. */
 export async function natAgain(gateway: Host, driver: TableDriver): Promise<void> {
-  await gateway.exec([`${driver}-restore`, '--noflush'], { stdin: table('nat', NAT) });
+  await gateway.exec([`${otherTool(driver)}-restore`, '--noflush'], { stdin: table('nat', NAT) });
 }
+
+/** What the other tool uses: the same variant, and beside nftables the one that shares its kernel part. */
+const otherTool = (driver: TableDriver) => (driver === 'nftables' ? 'iptables-nft' : driver);

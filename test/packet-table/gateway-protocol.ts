@@ -10,7 +10,7 @@ export interface WantedForward {
 
 export type GatewayCommand =
   /** A driver without memory, as a fresh agent would have. */
-  | { op: 'start'; driver: 'auto' | 'iptables-nft' | 'iptables-legacy'; stateDir: string }
+  | { op: 'start'; driver: 'auto' | 'nftables' | 'iptables-nft' | 'iptables-legacy'; stateDir: string }
   /** One reconcile. `fresh`: read everything back instead of trusting the mirror. */
   | { op: 'want'; forwards: readonly WantedForward[]; fresh: boolean }
   /** Read back and compare with what was last applied. */

@@ -4,7 +4,7 @@ import { dropByDefault, natAgain } from './foreign.js';
 import { forward } from './forwards.js';
 import { Gateway } from './gateway.js';
 import { SERVERS } from './states.js';
-import { DRIVERS, type TableHost, topology } from './topology.js';
+import { IPTABLES_DRIVERS, type TableHost, topology } from './topology.js';
 
 const VIP = '203.0.113.10';
 const FORWARDS = [
@@ -14,7 +14,7 @@ const FORWARDS = [
 ];
 
 /** What belongs to whom: ours is found without memory and put right, theirs is never touched. */
-describe.each(DRIVERS)('rules of ours and of others, with %s', (driver) => {
+describe.each(IPTABLES_DRIVERS)('rules of ours and of others, with %s', (driver) => {
   let lab: Lab<TableHost>;
   let gateway: Gateway;
 
@@ -70,7 +70,7 @@ describe.each(DRIVERS)('rules of ours and of others, with %s', (driver) => {
   });
 
   it('takes away what an agent with the other variant left, once its own is in place', async () => {
-    const [other = driver] = DRIVERS.filter((d) => d !== driver);
+    const [other = driver] = IPTABLES_DRIVERS.filter((d) => d !== driver);
     const theirs = await Gateway.on(lab.host('gw'));
     await theirs.start(other, lab.directory('state'));
     await theirs.want(FORWARDS);
@@ -161,7 +161,7 @@ describe.each(DRIVERS)('rules of ours and of others, with %s', (driver) => {
   });
 });
 
-describe.each(DRIVERS)('a host that does not forward, with %s', (driver) => {
+describe.each(IPTABLES_DRIVERS)('a host that does not forward, with %s', (driver) => {
   let lab: Lab<TableHost>;
   let gateway: Gateway;
 

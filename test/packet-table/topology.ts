@@ -37,5 +37,8 @@ export const topology = {
 export type TableHost = keyof typeof topology.hosts;
 
 /** The drivers that must give identical answers. */
-export const DRIVERS = ['iptables-nft', 'iptables-legacy'] as const;
+export const DRIVERS = ['nftables', 'iptables-nft', 'iptables-legacy'] as const;
 export type TableDriver = (typeof DRIVERS)[number];
+
+/** Those whose rules `iptables-save` shows. */
+export const IPTABLES_DRIVERS = ['iptables-nft', 'iptables-legacy'] as const;

@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { ConntrackFlows } from '../system/conntrack.js';
+import { ConntrackFlows, type FlowTable } from '../system/conntrack.js';
 import type { Exec } from '../system/exec.js';
+import { generationReader } from '../system/generation.js';
 import { IpForwarding } from '../system/ip-forwarding.js';
 import type { LinkReader } from '../system/links.js';
+import { ConntrackLiveFlows } from '../system/live-flows.js';
 import { ProcFlowSources } from '../system/proc-flows.js';
 import { ruleWatch } from '../system/rule-watch.js';
 import { FileSysctlRecord, ProcSysctl } from '../system/sysctl.js';
@@ -13,6 +15,9 @@ import { type ForwardingSwitch, IptablesDriver } from './iptables/driver.js';
 import { CHAIN_PREFIX, TABLES } from './iptables/layout.js';
 import type { Saved } from './iptables/save-format.js';
 import { ProgramTables, type Variant } from './iptables/tables.js';
+import { NftablesDriver } from './nftables/driver.js';
+import { ProgramFilters } from './nftables/filter-programs.js';
+import { ProgramNft } from './nftables/nft.js';
 
 /** What may be asked for: `iptables` leaves the variant to what the host uses, `auto` everything. */
 export const DRIVER_PREFERENCES = ['auto', 'nftables', 'iptables', 'iptables-nft', 'iptables-legacy', 'relay'] as const;
@@ -63,13 +68,14 @@ export interface VariantUse {
  */
 export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver> {
   const { preference, exec } = options;
-  if (preference === 'nftables' || preference === 'relay')
+  if (preference === 'relay')
     throw new AppError({
       code: 'UNIMPLEMENTED',
       reason: 'DRIVER_NOT_AVAILABLE',
-      message: `the driver ${preference} is not in this version; use auto or iptables`,
+      message: `the driver ${preference} is not in this version; use auto, nftables or iptables`,
     });
   const parts = new Parts(options);
+  if (preference === 'nftables') return parts.nftablesChosen();
   const uses = { nft: await parts.use('nft'), legacy: await parts.use('legacy') };
   const wanted = preference === 'iptables-nft' ? 'nft' : preference === 'iptables-legacy' ? 'legacy' : undefined;
   const order: readonly Variant[] = wanted ? [wanted] : orderVariants(uses.nft, uses.legacy, await defaultVariant(exec));
@@ -86,6 +92,7 @@ export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver
       capabilities: [...tried, ...(await parts.capabilities(tried.map((t) => t.name)))],
       cleanLeftovers: async () => {
         if ((await parts.use(other)).ours > 0) await parts.withoutForwarding(other).cleanUp();
+        await parts.cleanNftables();
       },
     };
   }
@@ -129,11 +136,15 @@ export function countUse(saved: Saved): { readonly foreign: number; readonly our
   };
 }
 
+/** For cleaning up beside a driver that is at work: the flows go on under its rules. */
+const NO_FLOWS: FlowTable = { marked: async () => [], remove: async () => 0 };
+
 /** Puts drivers together from the host's parts. */
 class Parts {
   readonly #options: ChooseOptions;
   readonly #forwarding: IpForwarding;
   readonly #flows: ConntrackFlows;
+  readonly #sources: ProcFlowSources;
   readonly #watch: ReturnType<typeof ruleWatch>;
 
   constructor(options: ChooseOptions) {
@@ -142,7 +153,8 @@ class Parts {
     const record = new FileSysctlRecord({ file: join(stateDir, 'sysctl.json') });
     this.#forwarding = new IpForwarding({ sysctl: new ProcSysctl(), record });
     const ownAddresses = async () => new Set((await links()).addresses.map((a) => a.address.text));
-    this.#flows = new ConntrackFlows({ exec, sources: new ProcFlowSources({ ownAddresses }) });
+    this.#sources = new ProcFlowSources({ ownAddresses });
+    this.#flows = new ConntrackFlows({ exec, sources: this.#sources });
     this.#watch = ruleWatch(exec);
   }
 
@@ -152,8 +164,62 @@ class Parts {
 
   /** For cleaning up beside a driver that is at work: forwarding is not its to take back. */
   withoutForwarding(variant: Variant): IptablesDriver {
+    return this.#build(variant, this.#hostsForwarding(), NO_FLOWS);
+  }
+
+  /** What the nftables driver left; see {@link withoutForwarding}. */
+  async cleanNftables(): Promise<void> {
+    // Without the program nobody can have made a table; with it, the table is there or not.
+    if (await this.#hasOurTable()) await this.nftables(this.#hostsForwarding(), NO_FLOWS).cleanUp();
+  }
+
+  async #hasOurTable(): Promise<boolean> {
+    try {
+      const listed = await this.#options.exec.run({
+        program: 'nft',
+        args: ['list', 'table', 'ip', 'gwctl'],
+        discardOutput: true,
+      });
+      return listed.exitCode === 0;
+    } catch (error) {
+      if (error instanceof AppError && error.reason === 'PROGRAM_MISSING') return false;
+      throw error;
+    }
+  }
+
+  #hostsForwarding(): ForwardingSwitch {
     const untouched = async () => undefined;
-    return this.#build(variant, { read: () => this.#forwarding.read(), turnOn: untouched, restore: untouched });
+    return { read: () => this.#forwarding.read(), turnOn: untouched, restore: untouched };
+  }
+
+  nftables(forwarding: ForwardingSwitch = this.#forwarding, table: FlowTable = this.#flows): NftablesDriver {
+    const { exec, now } = this.#options;
+    return new NftablesDriver({
+      nft: new ProgramNft({ exec, generation: generationReader().generation }),
+      filters: new ProgramFilters({ exec, legacyTables: readLegacyTables }),
+      forwarding,
+      flows: { table, live: new ConntrackLiveFlows({ exec, sources: this.#sources }) },
+      host: { now, watch: this.#watch.watch },
+    });
+  }
+
+  async nftablesChosen(): Promise<ChosenDriver> {
+    const driver = this.nftables();
+    const { supported, detail } = await driver.detect();
+    if (!supported)
+      throw new AppError({
+        code: 'FAILED_PRECONDITION',
+        reason: 'NO_DRIVER',
+        message: `nftables does not work on this host: ${detail}`,
+      });
+    return {
+      driver,
+      capabilities: [{ name: 'driver.nftables', supported, detail }, ...(await this.capabilities(['driver.nftables']))],
+      cleanLeftovers: async () => {
+        for (const variant of ['nft', 'legacy'] as const)
+          if ((await this.use(variant)).ours > 0) await this.withoutForwarding(variant).cleanUp();
+      },
+    };
   }
 
   async use(variant: Variant): Promise<VariantUse> {
@@ -173,13 +239,12 @@ class Parts {
 
   /** What else was found; `known` are the drivers that were tried. */
   async capabilities(known: readonly string[]): Promise<FoundCapability[]> {
-    const untried = (['driver.iptables-nft', 'driver.iptables-legacy'] as const)
+    const untried = ['driver.nftables', 'driver.iptables-nft', 'driver.iptables-legacy']
       .filter((name) => !known.includes(name))
-      .map((name) => ({ name, supported: false, detail: 'not tried: the host uses the other variant' }));
-    const absent = ['driver.nftables', 'driver.relay'].map((name) => ({ name, supported: false, detail: 'not in this version' }));
+      .map((name) => ({ name, supported: false, detail: 'not tried: the agent uses another driver; choose it with --driver' }));
     return [
       ...untried,
-      ...absent,
+      { name: 'driver.relay', supported: false, detail: 'not in this version' },
       await this.#conntrack(),
       { name: 'events.nftables', supported: this.#watch.watch !== undefined, detail: this.#watch.detail },
     ];
@@ -196,11 +261,11 @@ class Parts {
     }
   }
 
-  #build(variant: Variant, forwarding: ForwardingSwitch): IptablesDriver {
+  #build(variant: Variant, forwarding: ForwardingSwitch, flows: FlowTable = this.#flows): IptablesDriver {
     return new IptablesDriver({
       tables: this.#tables(variant),
       forwarding,
-      flows: this.#flows,
+      flows,
       now: this.#options.now,
       // The kernel announces nothing of iptables-legacy.
       ...(variant === 'nft' && this.#watch.watch ? { watch: this.#watch.watch } : {}),

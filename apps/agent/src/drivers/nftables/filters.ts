@@ -1,0 +1,65 @@
+import { MARK_BIT, MARKED } from './layout.js';
+
+export const VARIANTS = ['nft', 'legacy'] as const;
+/** Of iptables. */
+export type Variant = (typeof VARIANTS)[number];
+
+/** The FORWARD chain of one variant of iptables, as far as our flows are concerned. */
+export interface IptablesForward {
+  /** How it may drop: its policy, or the first rule that does. Undefined where everything passes. */
+  readonly drops?: string;
+  /** How many of our rules are there. */
+  readonly companions: number;
+  /** The rule before the first of ours that may drop. */
+  readonly before?: string;
+}
+
+/** A chain in the forward hook, written with nft, that drops by policy and does not let our flows pass. */
+export interface NativeDrop {
+  /** For instance `inet firewall`. */
+  readonly table: string;
+  readonly chain: string;
+  readonly priority: number;
+}
+
+/** What others' filters do with forwarded packets. An accept of ours in our own table saves no packet from them. */
+export interface ForwardFilters {
+  readonly nft?: IptablesForward;
+  readonly legacy?: IptablesForward;
+  readonly native: readonly NativeDrop[];
+  /** What could not be found out, and why. */
+  readonly trouble?: string;
+}
+
+/** Our only rule outside our table. */
+export const COMPANION = `-m mark --mark 0x${MARK_BIT.toString(16)}/0x${MARK_BIT.toString(16)} -m comment --comment "gwctl:companion" -j ACCEPT`;
+
+const REFUSING = new Set(['DROP', 'REJECT', 'QUEUE', 'NFQUEUE', 'TARPIT', 'STEAL']);
+
+/** Whether our mark is on packets in a chain of the forward hook with this priority: it is put on just before 0 and taken off just after. */
+export const seesMark = (priority: number): boolean => priority > MARKED.from && priority < MARKED.to;
+
+/** Reads what `iptables-VARIANT-save -t filter` prints. Undefined where there is no such table. */
+export function parseForward(text: string): IptablesForward | undefined {
+  const policy = /^:FORWARD (\S+)/m.exec(text)?.[1];
+  if (policy === undefined) return undefined;
+  const chains = new Map<string, string[]>();
+  for (const [, chain = '', rule = ''] of text.matchAll(/^-A (\S+) (.*)$/gm))
+    chains.set(chain, [...(chains.get(chain) ?? []), rule]);
+  const rules = chains.get('FORWARD') ?? [];
+  const companions = rules.filter((r) => r === COMPANION).length;
+  const first = rules.indexOf(COMPANION);
+  // RETURN ends a built-in chain with its policy.
+  const dropping = (rule: string) => mayDrop(rule, chains, new Set()) || (policy === 'DROP' && rule.endsWith('-j RETURN'));
+  const before = first < 0 ? undefined : rules.slice(0, first).find(dropping);
+  const drops = policy === 'DROP' ? 'policy DROP' : rules.find(dropping);
+  return { companions, ...(drops === undefined ? {} : { drops }), ...(before === undefined ? {} : { before }) };
+}
+
+function mayDrop(rule: string, chains: ReadonlyMap<string, readonly string[]>, seen: Set<string>): boolean {
+  const verdict = /(?:^| )-[jg] (\S+)/.exec(rule)?.[1];
+  if (verdict === undefined || seen.has(verdict)) return false;
+  if (REFUSING.has(verdict)) return true;
+  seen.add(verdict);
+  return (chains.get(verdict) ?? []).some((r) => mayDrop(r, chains, seen));
+}
