@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, chown, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
@@ -62,7 +62,14 @@ export class EmbeddedPostgres {
       uid: process.getuid?.() ?? -1,
       uidMap: await readFile('/proc/self/uid_map', 'utf8'),
       passwd: await readFile('/etc/passwd', 'utf8'),
+      clusterOwner: await ownerOf(this.dataDir),
+      closed: (await closedAbove(binaries.postgres)) ?? (await closedAbove(this.options.root)),
     });
+    if (runAs.kind === 'namespace' && runAs.because !== undefined)
+      this.logger.warn(
+        { because: runAs.because },
+        "the embedded PostgreSQL runs with root's own file rights, in a user namespace",
+      );
     if (runAs.kind === 'user') await chmod(this.options.root, 0o711);
     await endLeftover(this.dataDir, this.logger);
     const socketDir = await this.makeSocketDir(runAs);
@@ -217,6 +224,18 @@ export class EmbeddedPostgres {
       message: `the embedded database: ${what}: ${output.trim() || 'it said nothing'}${hint}`,
     });
   }
+}
+
+/** The uid that a file belongs to; undefined where there is none. */
+async function ownerOf(path: string): Promise<number | undefined> {
+  return (await exists(path)) ? (await stat(path)).uid : undefined;
+}
+
+/** The outermost directory above `path` that others than its owner and group may not pass through. */
+async function closedAbove(path: string): Promise<string | undefined> {
+  const parent = dirname(path);
+  if (parent === path) return undefined;
+  return (await closedAbove(parent)) ?? (((await stat(parent)).mode & 0o001) === 0 ? parent : undefined);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -14,9 +14,24 @@ describe('as whom PostgreSQL runs', () => {
     expect(decideRunAs(surroundings)).toEqual(expected);
   });
 
-  it('says what to do where root has nobody to drop to', () => {
-    expect(() => decideRunAs({ uid: 0, uidMap: everyUid, passwd: 'root:x:0:0::/:/bin/sh' })).toThrow(/useradd/);
-    expect(() => decideRunAs({ uid: 0, uidMap: everyUid, passwd: 'postgres:x:0:0::/:/bin/sh' })).toThrow(/useradd/);
+  it('stays root inside a namespace of its own, and says why, where root has nobody to drop to or nobody could get in', () => {
+    const root = { uid: 0, uidMap: everyUid };
+    const without = 'root:x:0:0::/:/bin/sh';
+    expect(decideRunAs({ ...root, passwd: without })).toMatchObject({
+      kind: 'namespace',
+      because: expect.stringContaining('useradd'),
+    });
+    expect(decideRunAs({ ...root, passwd: 'postgres:x:0:0::/:/bin/sh' })).toMatchObject({ kind: 'namespace' });
+    expect(decideRunAs({ ...root, passwd, closed: '/root' })).toMatchObject({
+      kind: 'namespace',
+      because: expect.stringContaining('/root'),
+    });
+  });
+
+  it('goes on as whoever made the cluster', () => {
+    const root = { uid: 0, uidMap: everyUid, passwd };
+    expect(decideRunAs({ ...root, clusterOwner: 0 })).toMatchObject({ kind: 'namespace' });
+    expect(decideRunAs({ ...root, clusterOwner: 101, closed: '/root' })).toMatchObject({ kind: 'user' });
   });
 
   it('wraps the command only in a namespace', () => {
