@@ -39,7 +39,10 @@ export interface RenewalOptions {
 export class Renewal {
   private timer: Timer | undefined;
   private failures = 0;
+  /** By the wall clock, as certificates are. */
   private due = 0;
+  /** By the monotonic clock: a wall clock that is set back must not put the next attempt off for years. */
+  private retryAt = 0;
   private stopped = false;
 
   constructor(private readonly options: RenewalOptions) {}
@@ -60,10 +63,10 @@ export class Renewal {
     const { clock } = this.options.runtime;
     if (this.stopped) return;
     this.timer?.cancel();
-    const ms = Math.min(LONGEST_WAIT, Math.max(0, this.due - clock.now()));
-    this.timer = clock.after(ms, () => {
+    const left = () => Math.max(0, this.due - clock.now(), this.retryAt - clock.monotonic());
+    this.timer = clock.after(Math.min(LONGEST_WAIT, left()), () => {
       this.judge(identity);
-      if (clock.now() < this.due) this.wait(identity);
+      if (left() > 0) this.wait(identity);
       else void this.renew(identity);
     });
   }
@@ -84,7 +87,7 @@ export class Renewal {
       if (this.stopped) return;
       const failure = AppError.from(error);
       runtime.log.warn({ err: error }, 'the certificate could not be renewed');
-      this.due = runtime.clock.now() + renewalRetry(this.failures++, runtime.random());
+      this.retryAt = runtime.clock.monotonic() + renewalRetry(this.failures++, runtime.random());
       this.judge(identity, failure);
       this.wait(identity);
     }
