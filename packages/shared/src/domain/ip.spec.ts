@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Cidr, contains, formatCidr, mergeCidrs, networkOf, parseCidr, parseIp } from './ip.js';
+import { type Cidr, contains, formatCidr, isNarrower, mergeCidrs, networkOf, parseCidr, parseIp } from './ip.js';
 
 const octet = fc.integer({ min: 0, max: 255 });
 const v4 = fc.tuple(octet, octet, octet, octet).map((o) => o.join('.'));
@@ -97,6 +97,29 @@ describe('mergeCidrs', () => {
         fc.array(v4Network, { maxLength: 8 }),
         (cidrs) => void expect(mergeCidrs([...cidrs].reverse())).toEqual(mergeCidrs(cidrs)),
       ),
+    );
+  });
+});
+
+describe('isNarrower', () => {
+  const admits = (cidrs: readonly Cidr[], text: string) => cidrs.length === 0 || cidrs.some((c) => contains(c, ip(text)));
+  const list = fc.array(v4Network, { maxLength: 5 });
+
+  it('is true where an address that was let in no longer is', () => {
+    fc.assert(
+      fc.property(list, list, v4, (before, after, probe) => {
+        if (admits(before, probe) && !admits(after, probe)) expect(isNarrower(after, before)).toBe(true);
+      }),
+    );
+  });
+
+  it('is false for the same list, for a longer one, and for anyone', () => {
+    fc.assert(
+      fc.property(list, list, (before, more) => {
+        expect(isNarrower(before, before)).toBe(false);
+        if (before.length > 0) expect(isNarrower([...before, ...more], before)).toBe(false);
+        expect(isNarrower([], before)).toBe(false);
+      }),
     );
   });
 });

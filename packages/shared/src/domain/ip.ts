@@ -64,6 +64,18 @@ export function contains(cidr: Cidr, address: IpAddress): boolean {
   return cidr.family === address.family && networkAddress(address, cidr.prefix) === cidr.network;
 }
 
+/** Whether every address of `inner` is one of `outer`; false across families. */
+export function covers(outer: Cidr, inner: Cidr): boolean {
+  return outer.prefix <= inner.prefix && contains(outer, make(inner.family, inner.network));
+}
+
+/** Whether a list of allowed networks keeps somebody out whom it let in before. An empty list lets anyone in. */
+export function isNarrower(after: readonly Cidr[], before: readonly Cidr[]): boolean {
+  if (after.length === 0) return false;
+  if (before.length === 0) return true;
+  return before.some((b) => !after.some((a) => covers(a, b)));
+}
+
 /** The network as CIDR that `address` lies in at `prefix`. */
 export function networkOf(address: IpAddress, prefix: number): Cidr {
   return makeCidr(address.family, networkAddress(address, prefix), prefix);
@@ -76,8 +88,7 @@ export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
   );
   const kept: Cidr[] = [];
   for (const cidr of sorted) {
-    const first = make(cidr.family, cidr.network);
-    if (!kept.some((k) => k.prefix <= cidr.prefix && contains(k, first))) kept.push(cidr);
+    if (!kept.some((k) => covers(k, cidr))) kept.push(cidr);
   }
   return kept;
 }

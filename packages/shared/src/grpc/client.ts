@@ -1,11 +1,4 @@
-import type {
-  DescMessage,
-  DescMethodServerStreaming,
-  DescMethodUnary,
-  DescService,
-  MessageInitShape,
-  MessageShape,
-} from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import { Client, type ClientReadableStream, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { canonicalPath, methodDefinition } from './definition.js';
@@ -71,6 +64,3 @@ export function metadataOf(options: CallOptions): Metadata {
   for (const [key, value] of Object.entries(options.metadata ?? {})) metadata.set(key, value);
   return metadata;
 }
-
-/** For loops over every method of a service, for instance in tests. */
-export const methodsOf = (service: DescService) => service.methods;

@@ -6,10 +6,10 @@ import { MemoryFlows } from '../../system/conntrack.fake.js';
 import type { Flow } from '../../system/conntrack.js';
 import { IpForwarding } from '../../system/ip-forwarding.js';
 import { MemorySysctl, MemorySysctlRecord } from '../../system/sysctl.fake.js';
+import { ip, placed } from '../../testing/placed.js';
 import { IptablesDriver } from './driver.js';
 import { CHAINS, MARK_BIT } from './layout.js';
 import { FakeTables } from './tables.fake.js';
-import { ip, placed } from './testing.js';
 
 const SSH: ProtectedListener = { kind: 'ssh', protocol: 'tcp', port: 22, reason: 'the sshd of this gateway' };
 const uid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;

@@ -1,4 +1,4 @@
-import { type Cidr, contains, formatCidr, type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+import { formatCidr, isNarrower } from '@gwctl/shared/domain/ip';
 import type { PlacedForward } from '../../planner/types.js';
 import type { FlowMatch } from '../../system/conntrack.js';
 import { type CarriedForward, carriedForwards, type Observed } from './observe.js';
@@ -68,7 +68,7 @@ function changed(was: Way & { readonly source: string }, now: Way, forward: Plac
   else if (now.onChange === 'cut' && forward && sourceChanged(was.source, forward))
     steps.push(step(was, 'with the old source address', oldWay(was)));
   // Whatever the policy: who is no longer allowed must not stay.
-  if (tightened(was.allow, now.allow))
+  if (isNarrower(now.allow, was.allow))
     steps.push(step(was, 'from sources no longer allowed', { ...oldWay(was), sourcesOutside: now.allow.map(formatCidr) }));
   return steps;
 }
@@ -77,18 +77,6 @@ function sourceChanged(source: string, { snat }: PlacedForward): boolean {
   if (snat.mode === 'address') return !source.includes(`-j SNAT --to-source ${snat.address.text} `);
   if (snat.mode === 'masquerade') return !source.includes(':snat" -j MASQUERADE');
   return source.includes(':snat"');
-}
-
-function tightened(before: readonly Cidr[], after: readonly Cidr[]): boolean {
-  if (after.length === 0) return false;
-  if (before.length === 0) return true;
-  return before.some((b) => !after.some((a) => a.prefix <= b.prefix && contains(a, first(b))));
-}
-
-function first(cidr: Cidr): IpAddress {
-  const ip = parseIp(cidr.network);
-  if (!ip.ok) throw new Error(ip.error);
-  return ip.value;
 }
 
 const listenerOf = (way: Way) => ({

@@ -1,4 +1,5 @@
 import type { DriverCondition } from '../driver.js';
+import { flowCondition, forwardingCondition } from '../host-conditions.js';
 import { type ForwardFilters, seesMark, VARIANTS } from './filters.js';
 import { MARK_BIT } from './layout.js';
 import type { Observed } from './observe.js';
@@ -6,44 +7,6 @@ import type { Observed } from './observe.js';
 /** What is worth telling about the gateway: whose doing forwarding is, whether flows can be removed, and who may drop what we forward. */
 export function conditions({ forwarding, flowTrouble, filters }: Observed): DriverCondition[] {
   return [forwardingCondition(forwarding), flowCondition(flowTrouble), filterCondition(filters)];
-}
-
-function forwardingCondition({ on, ours, trouble }: Observed['forwarding']): DriverCondition {
-  const type = 'IpForwarding';
-  if (!on)
-    return {
-      type,
-      status: 'false',
-      reason: 'OFF',
-      message: 'net.ipv4.ip_forward is 0; the agent sets it to 1 with the first forward, and back with the last',
-    };
-  if (ours)
-    return {
-      type,
-      status: 'true',
-      reason: 'TURNED_ON_BY_AGENT',
-      message:
-        'net.ipv4.ip_forward was 0 and the agent set it to 1; until it goes back, only flows of forwards are forwarded. To forward other traffic too, set it to 1 in /etc/sysctl.d and restart the host',
-    };
-  const doubt = trouble === undefined ? '' : `; whether the agent did it is unknown, because ${trouble}`;
-  return { type, status: 'true', reason: 'ALREADY_ON', message: `net.ipv4.ip_forward is 1 by the host's own doing${doubt}` };
-}
-
-function flowCondition(trouble: string | undefined): DriverCondition {
-  const type = 'FlowCleanUp';
-  if (trouble === undefined)
-    return {
-      type,
-      status: 'true',
-      reason: 'POSSIBLE',
-      message: 'flows of removed and changed forwards are removed from connection tracking',
-    };
-  return {
-    type,
-    status: 'false',
-    reason: 'FLOWS_NOT_REMOVED',
-    message: `flows of removed or changed forwards may go on as before: ${trouble}`,
-  };
 }
 
 const BIT = `0x${MARK_BIT.toString(16)}`;

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacedForward } from '../../planner/types.js';
+import { placed } from '../../testing/placed.js';
 import { become, linesOf } from './changes.js';
 import { diff, remaining } from './diff.js';
 import { drift } from './drift.js';
@@ -9,7 +10,7 @@ import { FakeNft } from './nft.fake.js';
 import { type Observed, type ObservedTable, observeTable } from './observe.js';
 import { type Rendered, render } from './render.js';
 import type { NftablesPlan, TableStep } from './steps.js';
-import { placed, SSH, uid } from './testing.js';
+import { SSH, uid } from './testing.js';
 
 /** Any state that the planner can produce: distinct listeners, everything else free. */
 const anyForwards: fc.Arbitrary<PlacedForward[]> = fc

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { MemoryHost, placed, uid } from './testing.js';
+import { placed } from '../../testing/placed.js';
+import { MemoryHost, uid } from './testing.js';
 
 const { key } = placed();
 

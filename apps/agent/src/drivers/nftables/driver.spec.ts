@@ -1,7 +1,8 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { placed } from '../../testing/placed.js';
 import { COMPANION } from './filters.js';
-import { established, MemoryHost, placed, uid } from './testing.js';
+import { established, MemoryHost, uid } from './testing.js';
 
 const { key } = placed();
 

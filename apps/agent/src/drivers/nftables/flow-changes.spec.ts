@@ -1,7 +1,8 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { PlacedForward } from '../../planner/types.js';
-import { MemoryHost, placed, uid } from './testing.js';
+import { placed } from '../../testing/placed.js';
+import { MemoryHost, uid } from './testing.js';
 
 let host: MemoryHost;
 beforeEach(() => {

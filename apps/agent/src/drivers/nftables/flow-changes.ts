@@ -1,4 +1,4 @@
-import { type Cidr, contains, formatCidr, type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+import { formatCidr, isNarrower } from '@gwctl/shared/domain/ip';
 import type { PlacedForward } from '../../planner/types.js';
 import type { FlowMatch } from '../../system/conntrack.js';
 import { FLOW_KINDS, KINDS, type SetName } from './layout.js';
@@ -86,21 +86,9 @@ function changed(was: CarriedForward, now: CarriedForward): FlowsStep[] {
   if (!sameTarget) steps.push(...removed(policy));
   else if (now.onChange === 'cut' && was.source !== now.source) steps.push(step(was, 'with the old source address', oldWay(was)));
   // Whatever the policy: who is no longer allowed must not stay.
-  if (tightened(was.allow, now.allow))
+  if (isNarrower(now.allow, was.allow))
     steps.push(step(was, 'from sources no longer allowed', { ...oldWay(was), sourcesOutside: now.allow.map(formatCidr) }));
   return steps;
-}
-
-function tightened(before: readonly Cidr[], after: readonly Cidr[]): boolean {
-  if (after.length === 0) return false;
-  if (before.length === 0) return true;
-  return before.some((b) => !after.some((a) => a.prefix <= b.prefix && contains(a, first(b))));
-}
-
-function first(cidr: Cidr): IpAddress {
-  const ip = parseIp(cidr.network);
-  if (!ip.ok) throw new Error(ip.error);
-  return ip.value;
 }
 
 const listenerOf = (way: CarriedForward) => ({

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PlacedForward, ProtectedListener } from '../../planner/types.js';
+import { ip, placed } from '../../testing/placed.js';
 import { render } from './render.js';
-import { ip, placed, SSH } from './testing.js';
+import { SSH } from './testing.js';
 
 const { key } = placed();
 

@@ -1,7 +1,7 @@
-/** Forwards for the specs of this folder. */
+/** Placed forwards in few words, for the specs of drivers. */
 import { type Cidr, type IpAddress, parseCidr, parseIp } from '@gwctl/shared/domain/ip';
-import type { PlacedForward } from '../../planner/types.js';
-import { forwardKey } from '../../system/forward-key.js';
+import type { PlacedForward } from '../planner/types.js';
+import { forwardKey } from '../system/forward-key.js';
 
 export function ip(text: string): IpAddress {
   const parsed = parseIp(text);

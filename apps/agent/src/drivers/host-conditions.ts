@@ -1,0 +1,43 @@
+/** Facts about the gateway that every kernel driver tells in the same words. */
+import type { Forwarding } from '../system/ip-forwarding.js';
+import type { DriverCondition } from './driver.js';
+
+/** Whose doing forwarding is. */
+export function forwardingCondition({ on, ours, trouble }: Forwarding): DriverCondition {
+  const type = 'IpForwarding';
+  if (!on)
+    return {
+      type,
+      status: 'false',
+      reason: 'OFF',
+      message: 'net.ipv4.ip_forward is 0; the agent sets it to 1 with the first forward, and back with the last',
+    };
+  if (ours)
+    return {
+      type,
+      status: 'true',
+      reason: 'TURNED_ON_BY_AGENT',
+      message:
+        'net.ipv4.ip_forward was 0 and the agent set it to 1; until it goes back, only flows of forwards are forwarded. To forward other traffic too, set it to 1 in /etc/sysctl.d and restart the host',
+    };
+  const doubt = trouble === undefined ? '' : `; whether the agent did it is unknown, because ${trouble}`;
+  return { type, status: 'true', reason: 'ALREADY_ON', message: `net.ipv4.ip_forward is 1 by the host's own doing${doubt}` };
+}
+
+/** Whether flows can be removed. `trouble`: why not. */
+export function flowCondition(trouble: string | undefined): DriverCondition {
+  const type = 'FlowCleanUp';
+  if (trouble === undefined)
+    return {
+      type,
+      status: 'true',
+      reason: 'POSSIBLE',
+      message: 'flows of removed and changed forwards are removed from connection tracking',
+    };
+  return {
+    type,
+    status: 'false',
+    reason: 'FLOWS_NOT_REMOVED',
+    message: `flows of removed or changed forwards may go on as before: ${trouble}`,
+  };
+}
