@@ -26,6 +26,9 @@ const good: RawTrafficSpec = {
   onChange: 'drain',
   enabled: true,
   takeover: false,
+  affinity: 'none',
+  helper: 'auto',
+  clampMss: false,
 };
 
 const fieldsOf = (raw: RawTrafficSpec) => {
@@ -37,6 +40,13 @@ const listen = (change: Partial<NonNullable<RawTrafficSpec['listen']>>): RawTraf
   ...good,
   listen: { ...good.listen!, ...change },
 });
+
+const udp: RawTrafficSpec = listen({ protocol: 'udp' });
+const all: RawTrafficSpec = {
+  ...good,
+  listen: { address: '192.168.100.3', interface: '', protocol: 'all', announce: true },
+  targets: [{ host: '192.168.2.122', port: 0, weight: 1 }],
+};
 
 describe('parseTrafficSpec', () => {
   it('takes the example of the design', () => {
@@ -80,8 +90,50 @@ describe('parseTrafficSpec', () => {
     ['a fixed SNAT without address', { ...good, snat: { mode: 'address', address: '' } }, ['spec.snat.address']],
     ['an address without its mode', { ...good, snat: { mode: 'none', address: '10.0.0.1' } }, ['spec.snat.address']],
     ['unknown words', { ...good, driver: undefined, onChange: undefined }, ['spec.driver', 'spec.on_change']],
+    [
+      'unknown words of the newer fields',
+      { ...good, affinity: undefined, helper: undefined, healthCheck: { mode: undefined, port: 0 } },
+      ['spec.affinity', 'spec.helper', 'spec.health_check.mode'],
+    ],
+    ['lower segments of UDP', { ...udp, clampMss: true }, ['spec.clamp_mss']],
+    ['FTP over UDP', { ...udp, helper: 'ftp' }, ['spec.helper']],
+    ['a TCP check of UDP without a port', { ...udp, healthCheck: { mode: 'tcp', port: 0 } }, ['spec.health_check.port']],
+    [
+      'a TCP check of a whole address without a port',
+      { ...all, healthCheck: { mode: 'tcp', port: 0 } },
+      ['spec.health_check.port'],
+    ],
+    ['a port of no check', { ...good, healthCheck: { mode: 'none', port: 80 } }, ['spec.health_check.port']],
+    ['a port of the automatic check', { ...good, healthCheck: { mode: 'auto', port: 80 } }, ['spec.health_check.port']],
+    ['a check of port 65536', { ...good, healthCheck: { mode: 'tcp', port: 65536 } }, ['spec.health_check.port']],
+    [
+      'a target port of a whole address',
+      { ...all, targets: [{ host: '192.168.2.122', port: 80, weight: 1 }] },
+      ['spec.targets[0].port'],
+    ],
+    ['a range that ends beyond 65535', listen({ ports: { first: 100, last: 65_000 } }), ['spec.listen.ports']],
+    [
+      'a shifted range that ends beyond 65535',
+      { ...listen({ ports: { first: 100, last: 109 } }), targets: [{ host: '192.168.2.122', port: 65_530, weight: 1 }] },
+      ['spec.targets[0].port'],
+    ],
   ])('refuses %s and names the field', (_name, raw, fields) => {
     expect(fieldsOf(raw)).toEqual(fields);
+  });
+
+  it.each<[string, RawTrafficSpec, object]>([
+    ['no word about health as auto', good, { healthCheck: { mode: 'auto' } }],
+    [
+      'a check of another port',
+      { ...udp, healthCheck: { mode: 'tcp', port: 8081 } },
+      { healthCheck: { mode: 'tcp', port: 8081 } },
+    ],
+    ['a check of the own port', { ...good, healthCheck: { mode: 'tcp', port: 0 } }, { healthCheck: { mode: 'tcp' } }],
+    ['a whole address with FTP and lower segments', { ...all, helper: 'ftp', clampMss: true }, { helper: 'ftp', clampMss: true }],
+    ['clients that stay', { ...good, affinity: 'client' }, { affinity: 'client' }],
+    ['weights', { ...good, targets: [{ host: '10.0.0.1', port: 1, weight: 0 }] }, { targets: [{ weight: 1 }] }],
+  ])('reads %s', (_, raw, expected) => {
+    expect(parseTrafficSpec(raw)).toMatchObject({ ok: true, value: expected });
   });
 
   it('reports every violation at once', () => {

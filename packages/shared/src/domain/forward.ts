@@ -7,6 +7,9 @@ export type Protocol = 'tcp' | 'udp' | 'tcp+udp' | 'all';
 export type SnatMode = 'auto' | 'masquerade' | 'address' | 'none';
 export type DriverChoice = 'auto' | 'kernel' | 'relay';
 export type OnChange = 'drain' | 'cut' | 'keep';
+export type Affinity = 'none' | 'client';
+export type HelperChoice = 'auto' | 'none' | 'ftp';
+export type HealthCheckMode = 'auto' | 'none' | 'tcp';
 
 /** Where traffic enters the gateway. */
 export interface Listener {
@@ -34,6 +37,13 @@ export type AllowSource = { readonly kind: 'cidr'; readonly cidr: Cidr } | { rea
 
 export type Snat = { readonly mode: 'auto' | 'masquerade' | 'none' } | { readonly mode: 'address'; readonly address: IpAddress };
 
+/** How the agent finds out whether a target is up. */
+export interface HealthCheck {
+  readonly mode: HealthCheckMode;
+  /** The target's port to ask; undefined: the port that the forward sends to. */
+  readonly port?: number;
+}
+
 /** The part of a forward that decides about traffic: the same for control plane and agent. */
 export interface TrafficSpec {
   readonly listen: Listener;
@@ -47,6 +57,11 @@ export interface TrafficSpec {
   /** Milliseconds since the epoch. */
   readonly expires?: number;
   readonly takeover: boolean;
+  readonly affinity: Affinity;
+  readonly helper: HelperChoice;
+  /** Lower the segment size that TCP announces to what fits the path. */
+  readonly clampMss: boolean;
+  readonly healthCheck: HealthCheck;
 }
 
 export type Placing =
@@ -79,6 +94,10 @@ export interface RawTrafficSpec {
   readonly enabled: boolean;
   readonly expires?: number | undefined;
   readonly takeover: boolean;
+  readonly affinity: Affinity | undefined;
+  readonly helper: HelperChoice | undefined;
+  readonly clampMss: boolean;
+  readonly healthCheck?: { readonly mode: HealthCheckMode | undefined; readonly port: number } | undefined;
 }
 
 export const MAX_TARGETS = 64;
@@ -99,7 +118,13 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
   if (raw.driver === undefined) bad.add(at('driver'), 'unknown driver; use auto, kernel or relay');
   if (raw.onChange === undefined) bad.add(at('on_change'), 'unknown policy; use drain, cut or keep');
   if (raw.expires !== undefined && !Number.isSafeInteger(raw.expires)) bad.add(at('expires'), 'is not a point in time');
-  if (bad.items.length > 0 || !listen || !snat || !raw.driver || !raw.onChange) return err(bad.items);
+  if (raw.affinity === undefined) bad.add(at('affinity'), 'unknown affinity; use none or client');
+  if (raw.clampMss && (raw.listen?.protocol === 'udp' || raw.listen?.protocol === undefined))
+    bad.add(at('clamp_mss'), 'changes the segment size of TCP, which the listener does not take; leave it out');
+  const helper = parseHelper(raw, bad, at);
+  const healthCheck = parseHealthCheck(raw, bad, at);
+  if (bad.items.length > 0 || !listen || !snat || !raw.driver || !raw.onChange || !raw.affinity || !helper || !healthCheck)
+    return err(bad.items);
   return ok({
     listen,
     targets,
@@ -110,7 +135,38 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
     enabled: raw.enabled,
     ...(raw.expires === undefined ? {} : { expires: raw.expires }),
     takeover: raw.takeover,
+    affinity: raw.affinity,
+    helper,
+    clampMss: raw.clampMss,
+    healthCheck,
   });
+}
+
+function parseHelper({ helper, listen }: RawTrafficSpec, bad: ViolationList, at: At): HelperChoice | undefined {
+  if (helper === undefined) bad.add(at('helper'), 'unknown helper; use auto, none or ftp');
+  if (helper === 'ftp' && listen?.protocol === 'udp')
+    bad.add(at('helper'), 'ftp runs over TCP, which the listener does not take; use auto or none');
+  return helper;
+}
+
+function parseHealthCheck(raw: RawTrafficSpec, bad: ViolationList, at: At): HealthCheck | undefined {
+  const { mode, port } = raw.healthCheck ?? { mode: 'auto' as const, port: 0 };
+  if (mode === undefined) {
+    bad.add(at('health_check.mode'), 'unknown mode; use auto, none or tcp');
+    return undefined;
+  }
+  if (port === 0) {
+    const protocol = raw.listen?.protocol;
+    if (mode === 'tcp' && (protocol === 'udp' || protocol === 'all'))
+      bad.add(
+        at('health_check.port'),
+        `is missing; a listener for ${protocol} has no TCP port to ask, so name one of the target's`,
+      );
+    return HEALTH_CHECKS[mode];
+  }
+  if (mode !== 'tcp') bad.add(at('health_check.port'), `is set but the mode is ${mode}; use mode tcp`);
+  const checked = bad.take(at('health_check.port'), parsePort(port));
+  return checked === undefined ? undefined : { mode, port: checked };
 }
 
 type At = (field: string) => string;
@@ -142,7 +198,8 @@ function parseListener(raw: RawTrafficSpec, bad: ViolationList, at: At): Listene
   };
 }
 
-function parseListenAddress(text: string): Result<IpAddress, string> {
+/** An address that a gateway can have: not the unspecified one, nor multicast or broadcast. */
+export function parseListenAddress(text: string): Result<IpAddress, string> {
   const ip = parseIp(text);
   if (!ip.ok) return ip;
   if (ip.value.text === '0.0.0.0' || ip.value.text === '::')
@@ -186,7 +243,8 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
   });
   const families = new Set(targets.flatMap((t) => (t.host.kind === 'ip' ? [t.host.address.family] : [])));
   if (families.size > 1) bad.add(at('targets'), 'mix IPv4 and IPv6; make one forward for each family');
-  return targets;
+  // A copy is exactly as long as it needs to be; a list that grew keeps room for more, in each of tens of thousands of forwards.
+  return targets.slice();
 }
 
 function parseAllowSources(
@@ -195,7 +253,8 @@ function parseAllowSources(
   targets: readonly Target[],
   bad: ViolationList,
   at: At,
-): AllowSource[] {
+): readonly AllowSource[] {
+  if (raw.allowSources.length === 0) return ANYONE;
   if (raw.allowSources.length > MAX_ALLOW_SOURCES)
     bad.add(
       at('allow_sources'),
@@ -210,7 +269,7 @@ function parseAllowSources(
       bad.add(field, `${text} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match`);
     if (source) sources.push(source);
   });
-  return sources;
+  return sources.slice();
 }
 
 /** One entry of an allow-list: a CIDR, an address, or a DNS name. */
@@ -231,7 +290,7 @@ function parseSnat(raw: RawTrafficSpec, targets: readonly Target[], bad: Violati
   }
   if (s.mode !== 'address') {
     if (s.address !== '') bad.add(at('snat.address'), `is set but the mode is ${s.mode}; use mode address`);
-    return { mode: s.mode };
+    return SNATS[s.mode];
   }
   const address = bad.take(at('snat.address'), parseListenAddress(s.address));
   const family = familyOfTargets(targets);
@@ -239,6 +298,19 @@ function parseSnat(raw: RawTrafficSpec, targets: readonly Target[], bad: Violati
     bad.add(at('snat.address'), `${address.text} is IPv${address.family} but the target is IPv${family}`);
   return address ? { mode: 'address', address } : undefined;
 }
+
+/** One object for all forwards that say the same. */
+const SNATS: Readonly<Record<Exclude<SnatMode, 'address'>, Snat>> = {
+  auto: { mode: 'auto' },
+  masquerade: { mode: 'masquerade' },
+  none: { mode: 'none' },
+};
+const HEALTH_CHECKS: Readonly<Record<HealthCheckMode, HealthCheck>> = {
+  auto: { mode: 'auto' },
+  none: { mode: 'none' },
+  tcp: { mode: 'tcp' },
+};
+const ANYONE: readonly AllowSource[] = [];
 
 export function parseHost(text: string): Result<Host, string> {
   const ip = parseIp(text);

@@ -25,6 +25,20 @@ const DOTTED_QUAD = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0
 
 /** Reads an IPv4 (dotted quad only) or IPv6 address. IPv4 mapped into IPv6 and zones are refused: they mean different things to different tools. */
 export function parseIp(text: string): Result<IpAddress, string> {
+  const known = recent.get(text);
+  if (known) return known;
+  const parsed = readIp(text);
+  if (!parsed.ok) return parsed;
+  if (recent.size >= MOST_RECENT) recent.clear();
+  recent.set(text, parsed);
+  return parsed;
+}
+
+/** The same few addresses stand in tens of thousands of forwards: each is read once and takes the room of one. */
+const recent = new Map<string, Result<IpAddress, string>>();
+const MOST_RECENT = 8192;
+
+function readIp(text: string): Result<IpAddress, string> {
   const no = (why: string) => err(`${quote(text)} ${why}`);
   if (DOTTED_QUAD.test(text)) return ok(make(4, text));
   if (!text.includes(':') || !ipaddr.IPv6.isValid(text))

@@ -4,6 +4,19 @@ export type PlacementStateWord = 'PENDING' | 'ACTIVE' | 'DEGRADED' | 'REJECTED' 
 export type ConditionStatusWord = 'true' | 'false' | 'unknown';
 export type DriftCauseWord = 'missing' | 'altered' | 'shadowed' | 'foreign' | 'sysctl';
 
+export type TargetHealthWord = 'unknown' | 'healthy' | 'unhealthy';
+
+/** Traffic since the counters began; a counter may restart at zero. */
+export interface Counters {
+  /** Both directions. */
+  readonly packets: number;
+  readonly bytes: number;
+  /** Flows that were opened. */
+  readonly flows: number;
+  /** Packets that the allow-list refused. */
+  readonly refused: number;
+}
+
 /** A named, timed fact. */
 export interface Condition {
   readonly type: string;

@@ -3,7 +3,7 @@ import type { DesiredForward } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import type { ForwardSpec as WireForwardSpec } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { type AllowSource, type Host, type Listener, type RawTrafficSpec, type TrafficSpec } from '../domain/forward.js';
 import { formatCidr } from '../domain/ip.js';
-import { driverWords, onChangeWords, protocolWords, snatWords } from './words.js';
+import { affinityWords, driverWords, healthCheckWords, helperWords, onChangeWords, protocolWords, snatWords } from './words.js';
 
 /** The wire's traffic part, as an operator's spec or an agent's desired forward, ready for {@link parseTrafficSpec}. */
 export function rawTrafficSpec(wire: WireForwardSpec | DesiredForward): RawTrafficSpec {
@@ -24,6 +24,13 @@ export function rawTrafficSpec(wire: WireForwardSpec | DesiredForward): RawTraff
     enabled: wire.enabled,
     expires: expires && timestampMs(expires),
     takeover: wire.takeover,
+    affinity: affinityWords.fromWire(wire.affinity),
+    helper: helperWords.fromWire(wire.helper),
+    clampMss: wire.clampMss,
+    healthCheck: wire.healthCheck && {
+      mode: healthCheckWords.fromWire(wire.healthCheck.mode),
+      port: wire.healthCheck.port,
+    },
   };
 }
 
@@ -39,6 +46,10 @@ export function wireTrafficSpec(spec: TrafficSpec) {
     enabled: spec.enabled,
     ...(spec.expires === undefined ? {} : { expires: timestampFromMs(spec.expires) }),
     takeover: spec.takeover,
+    affinity: affinityWords.toWire(spec.affinity),
+    helper: helperWords.toWire(spec.helper),
+    clampMss: spec.clampMss,
+    healthCheck: { mode: healthCheckWords.toWire(spec.healthCheck.mode), port: spec.healthCheck.port ?? 0 },
   };
 }
 

@@ -5,14 +5,20 @@
 import {
   ConditionStatus,
   DriftCause,
+  TargetHealth,
+  Affinity as WireAffinity,
+  DriftPolicy as WireDriftPolicy,
   DriverChoice as WireDriver,
+  HealthCheckMode as WireHealthCheckMode,
+  Helper as WireHelper,
   OnChange as WireOnChange,
   PlacementState as WirePlacementState,
   Protocol as WireProtocol,
   SnatMode as WireSnatMode,
 } from '@gwctl/proto/gwctl/v1/types_pb';
-import type { DriverChoice, OnChange, Protocol, SnatMode } from '../domain/forward.js';
-import type { ConditionStatusWord, DriftCauseWord, PlacementStateWord } from '../domain/status.js';
+import type { Affinity, DriverChoice, HealthCheckMode, HelperChoice, OnChange, Protocol, SnatMode } from '../domain/forward.js';
+import type { DriftPolicy } from '../domain/gateway-settings.js';
+import type { ConditionStatusWord, DriftCauseWord, PlacementStateWord, TargetHealthWord } from '../domain/status.js';
 
 interface Words<W extends number, D extends string> {
   toWire(word: D): W;
@@ -71,3 +77,25 @@ export const driftCauseWords = words<DriftCause, DriftCauseWord>({
   foreign: DriftCause.FOREIGN,
   sysctl: DriftCause.SYSCTL,
 });
+
+export const affinityWords = words<WireAffinity, Affinity>({ none: WireAffinity.NONE, client: WireAffinity.CLIENT }, 'none');
+
+export const helperWords = words<WireHelper, HelperChoice>(
+  { auto: WireHelper.AUTO, none: WireHelper.NONE, ftp: WireHelper.FTP },
+  'auto',
+);
+
+export const healthCheckWords = words<WireHealthCheckMode, HealthCheckMode>(
+  { auto: WireHealthCheckMode.AUTO, none: WireHealthCheckMode.NONE, tcp: WireHealthCheckMode.TCP },
+  'auto',
+);
+
+export const driftPolicyWords = words<WireDriftPolicy, DriftPolicy>(
+  { repair: WireDriftPolicy.REPAIR, report: WireDriftPolicy.REPORT },
+  'repair',
+);
+
+export const targetHealthWords = words<TargetHealth, TargetHealthWord>(
+  { unknown: TargetHealth.UNKNOWN, healthy: TargetHealth.HEALTHY, unhealthy: TargetHealth.UNHEALTHY },
+  'unknown',
+);
