@@ -10,6 +10,7 @@ import { configModule } from './config/config.module.js';
 import type { Database } from './database/database.js';
 import { databaseModule } from './database/database.module.js';
 import type { Notifications } from './database/notifications.js';
+import { EgressModule } from './egress/egress.module.js';
 import { EventsModule } from './events/events.module.js';
 import { ForwardsModule } from './forwards/forwards.module.js';
 import { GatewaysModule } from './gateways/gateways.module.js';
@@ -46,6 +47,7 @@ export const appModule = (foundations: Foundations): DynamicModule => ({
     RevisionsModule,
     GatewaysModule,
     ForwardsModule,
+    EgressModule,
     StatusModule,
     EventsModule,
     SessionsModule,

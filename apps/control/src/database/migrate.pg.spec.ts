@@ -1,4 +1,5 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '@gwctl/shared/logging/logger';
@@ -7,6 +8,12 @@ import { type FreshDatabase, freshDatabase } from '../testing/fresh-database.js'
 import { MIGRATIONS_DIR, migrate } from './migrate.js';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
+
+const migrationNames = async (): Promise<string[]> =>
+  (await readdir(MIGRATIONS_DIR, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
 
 describe('migrate', () => {
   let fresh: FreshDatabase;
@@ -28,11 +35,14 @@ describe('migrate', () => {
 
   it('applies each migration once, also when two replicas start at once', async () => {
     const [a, b] = await Promise.all([run(), run()]);
-    expect([...a, ...b]).toHaveLength(1);
+    expect([...a, ...b]).toEqual(await migrationNames());
     expect(await run()).toEqual([]);
     const { rows } = await fresh.sql.query('SELECT * FROM _prisma_migrations');
-    expect(rows).toMatchObject([{ applied_steps_count: 1, rolled_back_at: null }]);
-    expect(rows[0].finished_at).not.toBeNull();
+    expect(rows).toHaveLength((await migrationNames()).length);
+    for (const row of rows) {
+      expect(row).toMatchObject({ applied_steps_count: 1, rolled_back_at: null });
+      expect(row.finished_at).not.toBeNull();
+    }
   });
 
   it('leaves nothing of one that fails', async () => {
@@ -42,7 +52,7 @@ describe('migrate', () => {
     const { rows } = await fresh.sql.query(
       "SELECT to_regclass('half') AS half, (SELECT count(*)::int FROM _prisma_migrations) AS n",
     );
-    expect(rows).toEqual([{ half: null, n: 1 }]);
+    expect(rows).toEqual([{ half: null, n: (await migrationNames()).length }]);
   });
 
   it('refuses a database that a newer version migrated, and a migration that was edited', async () => {
@@ -52,6 +62,61 @@ describe('migrate', () => {
     await expect(run()).rejects.toMatchObject({ reason: 'DATABASE_MISMATCH', message: expect.stringContaining('differs') });
     await rm(join(dir, '29990101000000_later'), { recursive: true });
     await expect(run()).rejects.toMatchObject({ reason: 'DATABASE_MISMATCH', message: expect.stringContaining('newer') });
+  });
+});
+
+describe('the step to entries of several kinds', () => {
+  let fresh: FreshDatabase;
+  let dir: string;
+  beforeAll(async () => {
+    fresh = await freshDatabase(false);
+    dir = await mkdtemp(join(tmpdir(), 'gwctl-migrations-'));
+    await cp(join(MIGRATIONS_DIR, '20261101000000_foundation'), join(dir, '20261101000000_foundation'), { recursive: true });
+    await migrate({ connection: { connectionString: fresh.url }, logger, dir });
+  });
+  afterAll(async () => {
+    await fresh.drop();
+    await rm(dir, { recursive: true });
+  });
+
+  it('keeps what stands: placements, what was said of them, the change log and counts', async () => {
+    const { sql } = fresh;
+    const [g, f] = [randomUUID(), randomUUID()];
+    const places = 'gateway_uid, forward_uid, generation';
+    await sql.query("INSERT INTO gateways (uid, name) VALUES ($1, 'gw1')", [g]);
+    await sql.query(
+      "INSERT INTO desired_states (gateway_uid, epoch, revision, digest, forwards) VALUES ($1, $1, 1, '\\x01', 1)",
+      [g],
+    );
+    await sql.query("INSERT INTO forwards (uid, name, spec) VALUES ($1, 'web', '{}')", [f]);
+    await sql.query(`INSERT INTO placements (${places}, desired, hash, revision) VALUES ($1, $2, 1, '\\x02', '\\x03', 1)`, [
+      g,
+      f,
+    ]);
+    for (const [family, address] of [
+      [4, '0.0.0.0/0'],
+      [6, '::/0'],
+    ])
+      await sql.query("INSERT INTO listeners VALUES ($1, $2, 'tcp', $3, $4, '[80,81)')", [g, f, family, address]);
+    await sql.query(`INSERT INTO placement_reports (${places}, state, report) VALUES ($1, $2, 1, 'ACTIVE', '{}')`, [g, f]);
+    await sql.query("INSERT INTO changes (gateway_uid, revision, forward_uid, digest) VALUES ($1, 1, $2, '\\x01')", [g, f]);
+
+    await migrate({ connection: { connectionString: fresh.url }, logger });
+
+    const one = async (query: string) => (await sql.query(query)).rows;
+    expect(await one('SELECT * FROM placements')).toMatchObject([
+      { forward_uid: f, entry_uid: f, egress_uid: null, kind: 'forward' },
+    ]);
+    expect(await one('SELECT family, address FROM listeners')).toEqual([{ family: 4, address: '0.0.0.0/0' }]);
+    expect(await one('SELECT forwards, entries FROM desired_states')).toEqual([{ forwards: 1, entries: 1 }]);
+    expect(await one('SELECT entry_uid, kind FROM changes')).toEqual([{ entry_uid: f, kind: 'forward' }]);
+    expect(await one('SELECT forward_uid, observed_generation FROM placement_states')).toEqual([
+      { forward_uid: f, observed_generation: '1' },
+    ]);
+    await sql.query('DELETE FROM forwards');
+    expect(await one('SELECT (SELECT count(*)::int FROM placements) + (SELECT count(*)::int FROM listeners) AS left')).toEqual([
+      { left: 0 },
+    ]);
   });
 });
 

@@ -38,7 +38,7 @@ describe('notifications', () => {
   it('are gathered: a burst is one notification, and one too long for PostgreSQL means everything', async () => {
     const a = await replica();
     const b = await replica();
-    const hints = Array.from({ length: 1_000 }, (_, i) => ({ topic: 'forward' as const, uid: `00000000-0000-4000-8000-${i}` }));
+    const hints = Array.from({ length: 1_000 }, (_, i) => ({ topic: 'entry' as const, uid: `00000000-0000-4000-8000-${i}` }));
     a.notifications.publish(hints);
     await expect.poll(() => b.heard).toContain('everything');
     expect(b.hints()).toEqual([]);

@@ -3,8 +3,8 @@ import type { Logger } from '@gwctl/shared/logging/logger';
 import pg from 'pg';
 import type { ConnectionOptions } from './database.js';
 
-/** What changed: the desired state of a gateway, who holds its session, or what is known about a gateway or a forward. */
-export type Topic = 'desired' | 'session' | 'gateway' | 'forward';
+/** What changed: the desired state of a gateway, who holds its session, or what is known about a gateway, or about an entry (a forward, an egress). */
+export type Topic = 'desired' | 'session' | 'gateway' | 'entry';
 
 export interface Hint {
   readonly topic: Topic;

@@ -20,7 +20,11 @@ export class EventsGrpc {
   }
 
   private async list(request: ListEventsRequest) {
-    const filter = { gateway: request.gateway || undefined, forward: request.forward || undefined };
+    const filter = {
+      gateway: request.gateway || undefined,
+      forward: request.forward || undefined,
+      egress: request.egress || undefined,
+    };
     const page = parsePage(request, filter);
     const found = await this.database.run((tx) =>
       this.events.list(tx, { ...filter, pageSize: page.size + 1, after: page.after }),
@@ -31,9 +35,18 @@ export class EventsGrpc {
   }
 }
 
-function toWire({ uid, time, gateway, forward, reason, message, drift }: EventRecord): MessageInitShape<typeof EventSchema> {
+function toWire({
+  uid,
+  time,
+  gateway,
+  forward,
+  egress,
+  reason,
+  message,
+  drift,
+}: EventRecord): MessageInitShape<typeof EventSchema> {
   return {
-    ...{ uid, gateway, forward, reason, message },
+    ...{ uid, gateway, forward, egress, reason, message },
     time: timestampFromDate(time),
     ...(drift ? { drift: fromJson(DriftSchema, drift as JsonValue, { ignoreUnknownFields: true }) } : {}),
   };

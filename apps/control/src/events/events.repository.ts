@@ -7,8 +7,8 @@ import { Prisma } from '../database/generated/client.js';
 export interface NewEvent {
   readonly time: Date;
   readonly gatewayUid: string;
-  /** Undefined where it concerns the whole gateway. */
-  readonly forwardUid?: string | undefined;
+  /** Of a forward or an egress; undefined where it concerns the whole gateway. */
+  readonly entryUid?: string | undefined;
   readonly reason: string;
   readonly message: string;
   /** gwctl.v1.Drift as protobuf JSON. */
@@ -20,6 +20,7 @@ export interface EventRecord {
   readonly time: Date;
   readonly gateway: string;
   readonly forward: string;
+  readonly egress: string;
   readonly reason: string;
   readonly message: string;
   readonly drift: unknown;
@@ -31,31 +32,33 @@ export interface EventQuery {
   readonly after: string;
   readonly gateway: string | undefined;
   readonly forward: string | undefined;
+  readonly egress: string | undefined;
 }
 
 export const eventKey = (event: { readonly time: Date; readonly uid: string }): string => `${event.time.getTime()}/${event.uid}`;
 
 @Injectable()
 export class EventsRepository {
-  /** Names are written down as they are now: an event outlives what it speaks of. A forward that is not on the gateway is left out. */
+  /** Names are written down as they are now: an event outlives what it speaks of. What is not on the gateway is left out. */
   async append(tx: Tx, events: readonly NewEvent[]): Promise<void> {
     const rows = events.map((e) => ({
       uid: randomUUID(),
       time: e.time.toISOString(),
       g: e.gatewayUid,
-      f: e.forwardUid ?? null,
+      e: e.entryUid ?? null,
       reason: e.reason,
       message: e.message,
       drift: e.drift ?? null,
     }));
     await tx.$executeRaw`
-      INSERT INTO events (uid, time, gateway, forward, reason, message, drift)
-      SELECT x.uid, x.time, g.name, coalesce(f.name, ''), x.reason, x.message, x.drift
+      INSERT INTO events (uid, time, gateway, forward, egress, reason, message, drift)
+      SELECT x.uid, x.time, g.name, coalesce(f.name, ''), coalesce(e.name, ''), x.reason, x.message, x.drift
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-               AS x(uid uuid, time timestamptz, g uuid, f uuid, reason text, message text, drift jsonb)
+               AS x(uid uuid, time timestamptz, g uuid, e uuid, reason text, message text, drift jsonb)
         JOIN gateways g ON g.uid = x.g
-        LEFT JOIN placements p ON p.gateway_uid = x.g AND p.forward_uid = x.f
-        LEFT JOIN forwards f ON f.uid = p.forward_uid`;
+        LEFT JOIN placements p ON p.gateway_uid = x.g AND p.entry_uid = x.e
+        LEFT JOIN forwards f ON f.uid = p.forward_uid
+        LEFT JOIN egresses e ON e.uid = p.egress_uid`;
   }
 
   /** Newest first. */
@@ -65,8 +68,9 @@ export class EventsRepository {
     if (time && uid) conditions.push(Prisma.sql`(time, uid) < (${new Date(Number(time))}::timestamptz, ${uid}::uuid)`);
     if (query.gateway !== undefined) conditions.push(Prisma.sql`gateway = ${query.gateway}`);
     if (query.forward !== undefined) conditions.push(Prisma.sql`forward = ${query.forward}`);
+    if (query.egress !== undefined) conditions.push(Prisma.sql`egress = ${query.egress}`);
     return tx.$queryRaw<EventRecord[]>`
-      SELECT uid::text, time, gateway, forward, reason, message, drift FROM events
+      SELECT uid::text, time, gateway, forward, egress, reason, message, drift FROM events
        WHERE ${Prisma.join(conditions, ' AND ')} ORDER BY time DESC, uid DESC LIMIT ${query.pageSize}::int`;
   }
 

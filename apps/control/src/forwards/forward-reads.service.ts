@@ -1,8 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { notFound } from '../resources/refusals.js';
 import { type PlacementState, PlacementStatesRepository } from '../status/placement-states.repository.js';
 import { type ForwardQuery, type ForwardRecord, ForwardsRepository } from './forwards.repository.js';
-import { forwardNotFound } from './forwards.service.js';
 
 export interface ForwardWithStates {
   readonly record: ForwardRecord;
@@ -21,7 +21,7 @@ export class ForwardReads {
   /** @param uid Where given, a later forward of the same name is NOT_FOUND too. */
   async get(name: string, uid?: string): Promise<ForwardWithStates> {
     const record = await this.database.run((tx) => this.forwards.find(tx, { name }));
-    if (!record || (uid !== undefined && record.uid !== uid)) throw forwardNotFound(name);
+    if (!record || (uid !== undefined && record.uid !== uid)) throw notFound('forward', name);
     return this.withStates(record);
   }
 

@@ -19,12 +19,12 @@ import { Notifications } from '../database/notifications.js';
 import type { CallContext } from '../grpc/call-context.js';
 import { GrpcRegistry } from '../grpc/registry.js';
 import { parsePage } from '../resources/page.js';
+import { applyMask } from '../resources/update-mask.js';
 import { watch } from '../status/watch.js';
 import { ForwardReads, type ForwardWithStates } from './forward-reads.service.js';
 import { forwardToWire, parseForward, specFromJson } from './forwards.mapper.js';
 import type { ForwardRecord } from './forwards.repository.js';
 import { ForwardsService } from './forwards.service.js';
-import { applyMask } from './update-mask.js';
 
 const WRITABLE = ['labels', 'spec'];
 

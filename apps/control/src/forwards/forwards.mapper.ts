@@ -1,30 +1,39 @@
 import { create, fromJson, type JsonValue, type MessageInitShape, toBinary, toJson } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { DesiredForwardSchema, PlacementReportSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
+import { DesiredForwardSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import {
   type ForwardSchema,
   ForwardSpecSchema,
-  type PlacementSchema,
   type Forward as WireForward,
   type ForwardSpec as WireSpec,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { ConditionStatus } from '@gwctl/proto/gwctl/v1/types_pb';
-import { type ForwardSpec, type Placing, parseNotes, parseTrafficSpec } from '@gwctl/shared/domain/forward';
+import {
+  type ForwardSpec,
+  familyOf,
+  type Placing,
+  parseNotes,
+  parseTrafficSpec,
+  type TrafficSpec,
+} from '@gwctl/shared/domain/forward';
+import { formatCidr } from '@gwctl/shared/domain/ip';
 import { parseLabels, parseName } from '@gwctl/shared/domain/names';
 import { ViolationList } from '@gwctl/shared/domain/result';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { rawTrafficSpec, wireTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
-import { placementStateWords } from '@gwctl/shared/wire/words';
+import { POOL } from '../placement/pool.js';
 import { etagOf } from '../resources/etag.js';
+import { placementToWire } from '../status/placement.mapper.js';
 import type { PlacementState } from '../status/placement-states.repository.js';
 import type { ForwardRecord } from './forwards.repository.js';
-import { portFromPool, refuseUnsupported } from './supported.js';
+import { refuseUnsupported } from './supported.js';
 
 /** What a user asked for, checked. */
 export interface CheckedForward {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly spec: ForwardSpec;
+  /** The port in the spec only stands for a free one of the pool. */
+  readonly fromPool: boolean;
 }
 
 /** What time it is, and which expiry stood before: an expired forward may still be changed otherwise, disabled for instance. */
@@ -39,25 +48,48 @@ export function parseForward(wire: WireForward, moment: Moment): CheckedForward 
   const name = bad.take('name', parseName(wire.name));
   const labels = bad.take('labels', parseLabels(wire.labels));
   if (!wire.spec) bad.add('spec', 'is missing; say what to forward');
-  const spec = wire.spec && parseSpec(wire.spec, bad, moment);
+  const ports = wire.spec?.listen?.ports;
+  const fromPool = ports?.first === 0 && ports.last === 0;
+  const spec = wire.spec && parseSpec(wire.spec, bad, { ...moment, fromPool });
   if (bad.items.length > 0 || name === undefined || labels === undefined || !spec) throw AppError.invalid(bad.items);
   refuseUnsupported(spec);
-  return { name, labels, spec };
+  return { name, labels, spec, fromPool };
 }
 
-function parseSpec(wire: WireSpec, bad: ViolationList, { now, standingExpiry }: Moment): ForwardSpec | undefined {
+function parseSpec(
+  wire: WireSpec,
+  bad: ViolationList,
+  { now, standingExpiry, fromPool }: Moment & { readonly fromPool: boolean },
+): ForwardSpec | undefined {
   const on = parsePlacing(wire, bad);
   const notes = parseNotes({ description: wire.description, owner: wire.owner }, 'spec.');
   if (!notes.ok) bad.items.push(...notes.error);
   const raw = rawTrafficSpec(wire);
-  const pool = portFromPool(raw);
-  const traffic = parseTrafficSpec(raw, 'spec.');
-  if (!traffic.ok) bad.items.push(...traffic.error.filter((v) => v.field !== pool?.field));
-  if (pool) bad.items.push(pool);
+  const standIn = { first: POOL.first, last: POOL.first };
+  const traffic = parseTrafficSpec(raw.listen && fromPool ? { ...raw, listen: { ...raw.listen, ports: standIn } } : raw, 'spec.');
+  if (!traffic.ok) bad.items.push(...traffic.error);
+  if (traffic.ok) checkFamilies(traffic.value, bad);
   const expires = traffic.ok ? traffic.value.expires : undefined;
   if (expires !== undefined && expires <= now && expires !== standingExpiry)
     bad.add('spec.expires', `${new Date(expires).toISOString()} is past; choose a later time, or leave it out`);
   return on && notes.ok && traffic.ok ? { ...traffic.value, ...notes.value, on } : undefined;
+}
+
+/**
+ * Where neither the listener nor a target says which family a forward is of (a DNS name behind every address), it is IPv4. Only the
+ * whole forward tells, so it is here that what could never match is refused.
+ */
+function checkFamilies(spec: TrafficSpec, bad: ViolationList): void {
+  const family = familyOf(spec);
+  spec.allowSources.forEach((source, i) => {
+    if (source.kind === 'cidr' && source.cidr.family !== family)
+      bad.add(
+        `spec.allow_sources[${i}]`,
+        `${formatCidr(source.cidr)} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match; name an IPv6 listener address for an IPv6 forward`,
+      );
+  });
+  if (spec.snat.mode === 'address' && spec.snat.address.family !== family)
+    bad.add('spec.snat.address', `${spec.snat.address.text} is IPv${spec.snat.address.family} but the forward is IPv${family}`);
 }
 
 function parsePlacing(wire: WireSpec, bad: ViolationList): Placing | undefined {
@@ -110,37 +142,5 @@ export function forwardToWire(record: ForwardRecord, states: readonly PlacementS
     spec: specFromJson(record.spec),
     placements: states.map(placementToWire),
     generation: record.generation,
-  };
-}
-
-/** The agent's word beside what it was asked; where nobody observes, the state says UNKNOWN and a condition says why. */
-function placementToWire(state: PlacementState): MessageInitShape<typeof PlacementSchema> {
-  const report =
-    state.report === undefined
-      ? undefined
-      : fromJson(PlacementReportSchema, state.report as JsonValue, { ignoreUnknownFields: true });
-  const unobserved = {
-    type: 'Observed',
-    status: ConditionStatus.FALSE,
-    reason: state.connected ? 'AGENT_SILENT' : 'NO_SESSION',
-    message: state.connected
-      ? 'the agent is connected and has not yet said how its forwards stand'
-      : 'the agent of this gateway is not connected, so nobody knows how the forward stands; what the agent applied before goes on by itself',
-    revision: state.revision,
-  };
-  return {
-    gateway: state.gateway,
-    state: placementStateWords.toWire(state.state),
-    driver: report?.driver ?? '',
-    ...(report?.listen ? { listen: report.listen } : {}),
-    targets: report?.targets ?? [],
-    ...(report?.counters ? { counters: report.counters } : {}),
-    ...(report?.drift ? { drift: report.drift } : {}),
-    conditions: [...(report?.conditions ?? []), ...(state.state === 'UNKNOWN' ? [unobserved] : [])],
-    violations: report?.violations ?? [],
-    revision: state.revision,
-    ...(state.reportTime ? { reportTime: timestampFromDate(state.reportTime) } : {}),
-    observedGeneration: state.observedGeneration ?? 0n,
-    clientAddress: report?.clientAddress ?? '',
   };
 }

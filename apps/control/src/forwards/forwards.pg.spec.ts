@@ -1,12 +1,28 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
-import { DriverChoice, PlacementState, Protocol, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
+import {
+  Affinity,
+  DriverChoice,
+  HealthCheckMode,
+  Helper,
+  PlacementState,
+  Protocol,
+  SnatMode,
+} from '@gwctl/proto/gwctl/v1/types_pb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startControl, type TestControl } from '../testing/control.js';
 import { type ForwardInit, forwardOf } from '../testing/requests.js';
 
 const { createForward, getForward, listForwards, updateForward, deleteForward, watchForward } = ForwardService.method;
+
+type ListenInit = NonNullable<NonNullable<ForwardInit['spec']>['listen']>;
+const tcp = (port: number, address = '', last = port): ListenInit => ({
+  address,
+  protocol: Protocol.TCP,
+  ports: { first: port, last },
+});
+const everything = (address: string): ListenInit => ({ address, protocol: Protocol.ALL });
 
 describe('forwards', () => {
   let control: TestControl;
@@ -57,7 +73,12 @@ describe('forwards', () => {
   });
 
   it.each<[string, ForwardInit, string, string]>([
-    ['port 0', forwardOf('x', 'gw-1', 0), 'spec.listen.ports', 'name a port'],
+    [
+      'a range from port 0',
+      forwardOf('x', 'gw-1', 0, { listen: { protocol: Protocol.TCP, ports: { first: 0, last: 9 } } }),
+      'spec.listen.ports',
+      '0 is not a port',
+    ],
     ['port 70000', forwardOf('x', 'gw-1', 70000), 'spec.listen.ports', '70000'],
     [
       'a reversed range',
@@ -91,31 +112,6 @@ describe('forwards', () => {
 
   it.each<[string, Parameters<typeof forwardOf>[3], string]>([
     ['selectors', { on: { case: 'gatewaySelector', value: { matchLabels: { a: 'b' } } } }, 'spec.gateway_selector'],
-    ['tcp+udp', { listen: { protocol: Protocol.TCP_UDP, ports: { first: 1, last: 1 } } }, 'spec.listen.protocol'],
-    [
-      '1:1 NAT',
-      { listen: { address: '10.0.0.1', protocol: Protocol.ALL }, targets: [{ host: '10.0.0.2' }] },
-      'spec.listen.protocol',
-    ],
-    ['ranges', { listen: { protocol: Protocol.TCP, ports: { first: 1, last: 9 } } }, 'spec.listen.ports'],
-    [
-      'several targets',
-      {
-        targets: [
-          { host: '10.0.0.1', port: 1 },
-          { host: '10.0.0.2', port: 1 },
-        ],
-      },
-      'spec.targets',
-    ],
-    ['DNS targets', { targets: [{ host: 'db.example.net', port: 1 }] }, 'spec.targets[0].host'],
-    ['DNS sources', { allowSources: ['office.example.net'] }, 'spec.allow_sources'],
-    ['IPv6', { targets: [{ host: '2001:db8::1', port: 1 }] }, 'spec.listen.address'],
-    [
-      'announcing',
-      { listen: { address: '10.0.0.1', protocol: Protocol.TCP, ports: { first: 1, last: 1 }, announce: true } },
-      'spec.listen.announce',
-    ],
     ['the relay', { driver: DriverChoice.RELAY }, 'spec.driver'],
   ])('says that %s are not supported yet, and changes nothing', async (_, spec, field) => {
     const before = await counts();
@@ -145,6 +141,96 @@ describe('forwards', () => {
     expect(await counts()).toEqual(before);
   });
 
+  /** One of every kind that the drivers carry. */
+  const EVERY_KIND: readonly [string, Parameters<typeof forwardOf>[3]][] = [
+    ['tcp+udp', { listen: { protocol: Protocol.TCP_UDP, ports: { first: 1, last: 1 } } }],
+    [
+      '1:1 NAT of an announced address',
+      { listen: { address: '10.0.0.1', protocol: Protocol.ALL, announce: true }, targets: [{ host: '10.0.0.2' }] },
+    ],
+    [
+      'a shifted range',
+      { listen: { protocol: Protocol.UDP, ports: { first: 100, last: 109 } }, targets: [{ host: '10.0.0.1', port: 200 }] },
+    ],
+    [
+      'several weighted targets with affinity',
+      {
+        targets: [
+          { host: '10.0.0.1', port: 1, weight: 3 },
+          { host: '10.0.0.2', port: 1 },
+        ],
+        affinity: Affinity.CLIENT,
+      },
+    ],
+    ['DNS targets and sources', { targets: [{ host: 'db.example.net', port: 1 }], allowSources: ['office.example.net'] }],
+    ['IPv6', { targets: [{ host: '2001:db8::1', port: 1 }], allowSources: ['2001:db8:1::/48'] }],
+    ['FTP with lowered segments', { helper: Helper.FTP, clampMss: true }],
+    ['a health check of its own port', { healthCheck: { mode: HealthCheckMode.TCP, port: 8081 } }],
+  ];
+
+  it('tells the agent all that a forward of any kind says', async () => {
+    const agent = await control.agent(`${gateway}-agent`);
+    const session = agent.connect();
+    for (const [i, [kind, spec]] of EVERY_KIND.entries()) {
+      const on = { case: 'gateway', value: `${gateway}-agent` } as const;
+      const made = await create(forwardOf(named(`k${i}`), gateway, 8000 + i, { ...spec, on }));
+      await session.until(() => session.entries.has(made.uid));
+      const { uid, generation, name, ...told } = session.forward(made.uid)!;
+      expect([kind, uid, generation, name]).toEqual([kind, made.uid, 1n, made.name]);
+      const { description, owner, on: placing, ...wanted } = made.spec!;
+      expect({ ...told, $typeName: '' }).toEqual({ ...wanted, $typeName: '' });
+      await control.call(deleteForward, { name: made.name });
+    }
+  });
+
+  it.each<[string, Parameters<typeof forwardOf>[3], string]>([
+    [
+      'an IPv6 source of a name behind every address',
+      { targets: [{ host: 'db.example.net', port: 1 }], allowSources: ['2001:db8::/32'] },
+      'spec.allow_sources[0]',
+    ],
+    [
+      'an IPv6 source address for one',
+      { targets: [{ host: 'db.example.net', port: 1 }], snat: { mode: SnatMode.ADDRESS, address: '2001:db8::1' } },
+      'spec.snat.address',
+    ],
+  ])('refuses %s, since it counts as IPv4', async (_, spec, field) => {
+    const call = create(forwardOf(named('v'), gateway, 80, spec));
+    await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect((await call.catch((e) => e)).violations[0].field).toBe(field);
+  });
+
+  it.each<[string, ListenInit, string, ListenInit, string, boolean]>([
+    ['IPv4 and IPv6 on every address', tcp(80), '10.9.9.9', tcp(80), '2001:db8::99', true],
+    ['a name counts as IPv4 behind every address', tcp(80), '10.9.9.9', tcp(80), 'db.example.net', false],
+    ['a name behind every address leaves IPv6 free', tcp(80), 'db.example.net', tcp(80), '2001:db8::99', true],
+    ['every IPv6 address and one of them', tcp(80), '2001:db8::99', tcp(80, '2001:db8::1'), '2001:db8::99', false],
+    ['two IPv6 addresses', tcp(80, '2001:db8::2'), '2001:db8::99', tcp(80, '2001:db8::1'), '2001:db8::99', true],
+    ['tcp+udp and tcp', { ...tcp(80), protocol: Protocol.TCP_UDP }, '10.9.9.9', tcp(80), '10.9.9.9', false],
+    [
+      'tcp+udp and udp',
+      { ...tcp(80), protocol: Protocol.TCP_UDP },
+      '10.9.9.9',
+      { ...tcp(80), protocol: Protocol.UDP },
+      '10.9.9.9',
+      false,
+    ],
+    ['all of an address and a port of it', everything('10.0.0.1'), '10.9.9.9', tcp(80, '10.0.0.1'), '10.9.9.9', false],
+    ['all of an address and a port of every address', everything('10.0.0.1'), '10.9.9.9', tcp(80), '10.9.9.9', false],
+    ['all of an address and a port of another', everything('10.0.0.1'), '10.9.9.9', tcp(80, '10.0.0.2'), '10.9.9.9', true],
+    ['all of an address twice', everything('10.0.0.1'), '10.9.9.9', everything('10.0.0.1'), '10.9.9.8', false],
+    ['all of an IPv6 address and an IPv4 port', everything('2001:db8::1'), '2001:db8::99', tcp(80), '10.9.9.9', true],
+    ['ranges that overlap in one port', tcp(80, '', 90), '10.9.9.9', tcp(90, '', 99), '10.9.9.9', false],
+    ['ranges side by side', tcp(80, '', 89), '10.9.9.9', tcp(90, '', 99), '10.9.9.9', true],
+  ])('takes listeners apart: %s', async (_, first, firstTarget, second, secondTarget, free) => {
+    const add = (name: string, listen: ListenInit, host: string) =>
+      create(forwardOf(named(name), gateway, 1, { listen, targets: [{ host }] }));
+    await add('a', first, firstTarget);
+    const call = add('b', second, secondTarget);
+    if (free) expect((await call).name).toBe(named('b'));
+    else await expect(call).rejects.toMatchObject({ reason: 'LISTENER_TAKEN', metadata: { forward: named('a') } });
+  });
+
   it('takes wildcard and addresses apart by port and transport', async () => {
     const on = (name: string, address: string, protocol: Protocol, port: number) =>
       create(forwardOf(named(name), gateway, port, { listen: { address, protocol, ports: { first: port, last: port } } }));
@@ -153,6 +239,35 @@ describe('forwards', () => {
     await on('c', '', Protocol.UDP, 80);
     await on('d', '', Protocol.TCP, 81);
     await expect(on('e', '', Protocol.TCP, 80)).rejects.toMatchObject({ reason: 'LISTENER_TAKEN' });
+  });
+
+  it('gives a listener on port 0 a free port of the pool, which it keeps', async () => {
+    const ports = async (call: ReturnType<typeof create>) => (await call).spec?.listen?.ports?.first;
+    const udp = { protocol: Protocol.UDP, ports: { first: 0, last: 0 } };
+    await create(forwardOf(named('range'), gateway, 1, { listen: tcp(50_001, '10.0.0.1', 50_002) }));
+    expect(await ports(create(forwardOf(named('a'), gateway, 0)))).toBe(50_000);
+    // A listener on every address must be free on all of them, one on another transport or address need not.
+    expect(await ports(create(forwardOf(named('b'), gateway, 0)))).toBe(50_003);
+    expect(await ports(create(forwardOf(named('c'), gateway, 0, { listen: udp })))).toBe(50_000);
+    expect(await ports(create(forwardOf(named('d'), gateway, 0, { listen: tcp(0, '10.0.0.2') })))).toBe(50_001);
+    const both = { protocol: Protocol.TCP_UDP, ports: { first: 0, last: 0 } };
+    expect(await ports(create(forwardOf(named('e'), gateway, 0, { listen: both })))).toBe(50_004);
+    expect(await ports(create(forwardOf(named('f'), gateway, 0), { validateOnly: true }))).toBe(50_005);
+    const many = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => ports(create(forwardOf(named(`m${i}`), gateway, 0), { requestId: `${gateway}-${i}` }))),
+    );
+    expect(many.sort()).toEqual(Array.from({ length: 8 }, (_, i) => 50_005 + i));
+    const update = (spec: object, ...paths: string[]) =>
+      control.call(updateForward, { forward: { name: named('b'), spec }, updateMask: { paths } });
+    expect((await update({ description: 'new' }, 'spec.description')).spec?.listen?.ports?.first).toBe(50_003);
+    // Asked again, it finds its own port free.
+    expect((await update({ listen: { ports: { first: 0, last: 0 } } }, 'spec.listen.ports')).spec?.listen?.ports?.first).toBe(
+      50_003,
+    );
+    await create(forwardOf(named('rest'), gateway, 1, { listen: tcp(50_100, '10.0.0.9', 50_999) }));
+    await create(forwardOf(named('start'), gateway, 1, { listen: tcp(50_013, '10.0.0.9', 50_099) }));
+    const full = create(forwardOf(named('full'), gateway, 0));
+    await expect(full).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'POOL_EXHAUSTED' });
   });
 
   it('only checks where asked to', async () => {
@@ -306,7 +421,7 @@ describe('forwards', () => {
 
   it('refuses the 50,001st forward of a gateway', async () => {
     await control.database.sql.query(
-      'UPDATE desired_states d SET forwards = 50000 FROM gateways g WHERE g.uid = d.gateway_uid AND g.name = $1',
+      'UPDATE desired_states d SET entries = 50000 FROM gateways g WHERE g.uid = d.gateway_uid AND g.name = $1',
       [gateway],
     );
     await expect(create(forwardOf(named('a'), gateway, 80))).rejects.toMatchObject({

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { formatListener } from '@gwctl/shared/domain/forward';
-import { quote } from '@gwctl/shared/domain/result';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { Inject, Injectable } from '@nestjs/common';
 import { Journal } from '../audit/journal.js';
@@ -8,8 +7,11 @@ import { Database, type Tx } from '../database/database.js';
 import { isCheckViolation, isExclusionViolation, isUniqueViolation } from '../database/database-errors.js';
 import { GatewaysRepository } from '../gateways/gateways.repository.js';
 import type { CallContext } from '../grpc/call-context.js';
-import { claimsOf } from '../placement/claims.js';
+import { claimsOfForward, NO_CLAIMS } from '../placement/claims.js';
+import { POOL } from '../placement/pool.js';
 import { checkEtag, etagOf } from '../resources/etag.js';
+import { gatewayFull, goneMeanwhile, nameTaken, noGateway, notFound, refuse } from '../resources/refusals.js';
+import { sameJson } from '../resources/same-json.js';
 import { DesiredStateService } from '../revisions/desired-state.service.js';
 import type { RaisedRevision } from '../revisions/revisions.repository.js';
 import { type CheckedForward, desiredBytes, specToJson } from './forwards.mapper.js';
@@ -49,13 +51,17 @@ export class ForwardsService {
       const { requestId, content } = request;
       const earlier = await this.journal.repeated(tx, request.context, { requestId, content, resourceUid: uid });
       if (earlier !== undefined)
-        return { record: (await this.forwards.find(tx, { uid: earlier })) ?? throwGone(wanted.name), raised: [] };
-      const spec = specToJson(wanted.spec);
-      const { name, labels } = wanted;
-      const record = await this.forwards.create(tx, { uid, name, labels, spec, owner: wanted.spec.owner, generation: 1n });
+        return {
+          record: (await this.forwards.find(tx, { uid: earlier })) ?? refuse(goneMeanwhile('forward', wanted.name)),
+          raised: [],
+        };
+      const settled = await this.withPort(tx, uid, wanted);
+      const { name, labels } = settled;
+      const spec = specToJson(settled.spec);
+      const record = await this.forwards.create(tx, { uid, name, labels, spec, owner: settled.spec.owner, generation: 1n });
       await this.journal.record(tx, request.context, { resource: `forward/${name}`, after: auditView(record) });
       // Last, since other writers on the same gateway wait from here to the commit.
-      return { record, raised: await this.place(tx, record, wanted) };
+      return { record, raised: await this.place(tx, record, settled) };
     });
   }
 
@@ -68,7 +74,7 @@ export class ForwardsService {
     request: WriteOptions & { readonly etag: string; readonly change: (current: ForwardRecord) => CheckedForward },
   ): Promise<ForwardRecord> {
     const current = await this.database.run((tx) => this.forwards.find(tx, { name }));
-    if (!current) throw forwardNotFound(name);
+    if (!current) throw notFound('forward', name);
     checkEtag({ kind: 'forward', name }, request.etag, etagOf(current));
     let wanted = request.change(current);
     return this.write(
@@ -76,9 +82,9 @@ export class ForwardsService {
       () => wanted,
       request,
       async (tx) => {
-        const before = (await this.forwards.lock(tx, name)) ?? throwNotFound(name);
+        const before = (await this.forwards.lock(tx, name)) ?? refuse(notFound('forward', name));
         checkEtag({ kind: 'forward', name }, request.etag, etagOf(before));
-        wanted = request.change(before);
+        wanted = await this.withPort(tx, before.uid, request.change(before));
         const spec = specToJson(wanted.spec);
         const specChanged = !sameJson(spec, before.spec);
         if (!specChanged && sameJson(wanted.labels, before.labels)) return { record: before, raised: [] };
@@ -103,11 +109,11 @@ export class ForwardsService {
   async delete(name: string, request: WriteOptions & { readonly etag: string }): Promise<readonly RaisedRevision[]> {
     let uid = '';
     const raised = await this.transact(request.validateOnly, async (tx) => {
-      const before = (await this.forwards.lock(tx, name)) ?? throwNotFound(name);
+      const before = (await this.forwards.lock(tx, name)) ?? refuse(notFound('forward', name));
       uid = before.uid;
       checkEtag({ kind: 'forward', name }, request.etag, etagOf(before));
-      const gone = { uid, generation: before.generation, desired: new Uint8Array(), claims: [], gatewayUids: [] };
-      const revisions = await this.desired.place(tx, gone);
+      const gone = { uid, generation: before.generation, desired: new Uint8Array(), claims: NO_CLAIMS, gatewayUids: [] };
+      const revisions = await this.desired.place(tx, { kind: 'forward', ...gone });
       await this.forwards.delete(tx, uid);
       await this.journal.record(tx, request.context, { resource: `forward/${name}`, before: auditView(before) });
       return revisions;
@@ -130,8 +136,8 @@ export class ForwardsService {
         return record;
       } catch (error) {
         if (isExclusionViolation(error)) await this.throwListenerTaken(uid, latest(), attempt);
-        else if (isUniqueViolation(error)) throw nameTaken(latest().name);
-        else if (isCheckViolation(error)) throw gatewayFull(latest());
+        else if (isUniqueViolation(error)) throw nameTaken('forward', latest().name);
+        else if (isCheckViolation(error)) throw gatewayFull(gatewayOf(latest()));
         else throw error;
       }
     }
@@ -141,34 +147,58 @@ export class ForwardsService {
     return validateOnly ? this.database.rehearse(work) : this.database.transaction(work);
   }
 
+  /** Gives a listener on port 0 the port that it keeps. */
+  private async withPort(tx: Tx, uid: string, wanted: CheckedForward): Promise<CheckedForward> {
+    if (!wanted.fromPool) return wanted;
+    const { spec } = wanted;
+    const gateway = gatewayOf(wanted);
+    const gatewayUid = (await this.gateways.findUid(tx, gateway)) ?? refuse(noGateway(gateway));
+    const port = (await this.desired.freePort(tx, gatewayUid, claimsOfForward(spec), uid)) ?? refuse(poolEmpty(gateway));
+    return { ...wanted, fromPool: false, spec: { ...spec, listen: { ...spec.listen, ports: { first: port, last: port } } } };
+  }
+
   private async place(tx: Tx, record: ForwardRecord, wanted: CheckedForward): Promise<readonly RaisedRevision[]> {
     const { spec } = wanted;
-    if (spec.on.kind !== 'gateway') throw new Error('a selector passed the check of what is supported');
-    const gatewayUid = (await this.gateways.findUid(tx, spec.on.gateway)) ?? throwNoGateway(spec.on.gateway);
+    const gateway = gatewayOf(wanted);
+    const gatewayUid = (await this.gateways.findUid(tx, gateway)) ?? refuse(noGateway(gateway));
     const { uid, name, generation } = record;
     const desired = desiredBytes({ uid, name, generation, spec });
-    return this.desired.place(tx, { uid, generation, desired, claims: claimsOf(spec.listen), gatewayUids: [gatewayUid] });
+    const claims = claimsOfForward(spec);
+    return this.desired.place(tx, { uid, kind: 'forward', generation, desired, claims, gatewayUids: [gatewayUid] });
   }
 
   /** Returns where the listener turned out to be free again. */
   private async throwListenerTaken(uid: string, wanted: CheckedForward, attempt: number): Promise<void> {
-    const { on, listen } = wanted.spec;
-    if (on.kind !== 'gateway') throw new Error('a selector passed the check of what is supported');
+    const { listen } = wanted.spec;
+    const gateway = gatewayOf(wanted);
     const holder = await this.database.run(async (tx) => {
-      const gatewayUid = await this.gateways.findUid(tx, on.gateway);
-      return gatewayUid === undefined ? undefined : this.desired.holder(tx, gatewayUid, claimsOf(listen), uid);
+      const gatewayUid = await this.gateways.findUid(tx, gateway);
+      return gatewayUid === undefined ? undefined : this.desired.holder(tx, gatewayUid, claimsOfForward(wanted.spec), uid);
     });
     if (holder === undefined && attempt < LISTENER_RETRIES) return;
     const by = holder === undefined ? 'another forward' : `forward ${holder}`;
     throw new AppError({
       code: 'ALREADY_EXISTS',
       reason: 'LISTENER_TAKEN',
-      message: `${formatListener(listen)} on gateway ${on.gateway} already belongs to ${by}; choose another address or port, or delete that forward`,
+      message: `${formatListener(listen)} on gateway ${gateway} already belongs to ${by}; choose another address or port, or delete that forward`,
       violations: [{ field: 'spec.listen', description: `belongs to ${by}` }],
-      metadata: { ...(holder === undefined ? {} : { forward: holder }), gateway: on.gateway },
+      metadata: { ...(holder === undefined ? {} : { forward: holder }), gateway },
     });
   }
 }
+
+function gatewayOf({ spec: { on } }: CheckedForward): string {
+  if (on.kind !== 'gateway') throw new Error('a selector passed the check of what is supported');
+  return on.gateway;
+}
+
+const poolEmpty = (gateway: string): AppError =>
+  new AppError({
+    code: 'RESOURCE_EXHAUSTED',
+    reason: 'POOL_EXHAUSTED',
+    message: `gateway ${gateway} has no free port from ${POOL.first} to ${POOL.last} for this listener; name one`,
+    violations: [{ field: 'spec.listen.ports', description: `none from ${POOL.first} to ${POOL.last} is free; name one` }],
+  });
 
 /** What the audit trail shows of a forward. */
 const auditView = (record: ForwardRecord) => ({
@@ -177,61 +207,3 @@ const auditView = (record: ForwardRecord) => ({
   spec: record.spec,
   generation: Number(record.generation),
 });
-
-export const forwardNotFound = (name: string): AppError =>
-  new AppError({
-    code: 'NOT_FOUND',
-    reason: 'FORWARD_NOT_FOUND',
-    message: `there is no forward ${quote(name)}; "gwctl forward list" shows all`,
-  });
-
-const nameTaken = (name: string): AppError =>
-  new AppError({
-    code: 'ALREADY_EXISTS',
-    reason: 'NAME_TAKEN',
-    message: `there is a forward ${quote(name)} already; choose another name, or change that one with "gwctl forward set"`,
-    violations: [{ field: 'name', description: `${quote(name)} is taken` }],
-  });
-
-function gatewayFull({ spec }: CheckedForward): AppError {
-  const gateway = spec.on.kind === 'gateway' ? spec.on.gateway : '';
-  return new AppError({
-    code: 'RESOURCE_EXHAUSTED',
-    reason: 'GATEWAY_FULL',
-    message: `gateway ${gateway} carries 50,000 forwards already, which is the most; use another gateway`,
-  });
-}
-
-function throwNotFound(name: string): never {
-  throw forwardNotFound(name);
-}
-
-function throwGone(name: string): never {
-  throw new AppError({
-    code: 'NOT_FOUND',
-    reason: 'FORWARD_NOT_FOUND',
-    message: `forward ${quote(name)} was made by an earlier call with this request id, and has been deleted since`,
-  });
-}
-
-function throwNoGateway(name: string): never {
-  throw new AppError({
-    code: 'NOT_FOUND',
-    reason: 'GATEWAY_NOT_FOUND',
-    message: `there is no gateway ${quote(name)}; "gwctl gateway list" shows all`,
-    violations: [{ field: 'spec.gateway', description: `${quote(name)} is not known` }],
-  });
-}
-
-/** Whether two JSON values say the same, whatever the order of their keys. */
-function sameJson(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, v: unknown) =>
-    typeof v === 'object' && v !== null && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([x], [y]) => (x < y ? -1 : 1)))
-      : v,
-  );
-}

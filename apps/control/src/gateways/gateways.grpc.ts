@@ -1,14 +1,13 @@
-import { clone, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { clone, create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import {
   type CreateGatewayRequest,
   CreateGatewayRequestSchema,
-  type GatewaySchema,
+  GatewaySchema,
   GatewayService,
   type ListGatewaysRequest,
   type UpdateGatewayRequest,
 } from '@gwctl/proto/gwctl/v1/gateway_pb';
-import { quote } from '@gwctl/shared/domain/result';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { Inject, Injectable } from '@nestjs/common';
 import { Notifications } from '../database/notifications.js';
@@ -16,11 +15,14 @@ import type { CallContext } from '../grpc/call-context.js';
 import { GrpcRegistry } from '../grpc/registry.js';
 import { ServerAddresses } from '../grpc/server-addresses.js';
 import { parsePage } from '../resources/page.js';
+import { applyMask } from '../resources/update-mask.js';
 import { watch } from '../status/watch.js';
-import { gatewayToWire, parseGateway } from './gateways.mapper.js';
+import { gatewayToWire, parseGateway, settingsFromJson } from './gateways.mapper.js';
 import type { GatewayRecord } from './gateways.repository.js';
 import { GatewaysService } from './gateways.service.js';
 import { JoinTokensService } from './join-tokens.service.js';
+
+const WRITABLE = ['labels', 'cordoned', 'settings'];
 
 /** gwctl.v1.GatewayService. */
 @Injectable()
@@ -48,6 +50,8 @@ export class GatewaysGrpc {
           const made = await this.tokens.create({ gateway, ttlSeconds, sourceCidr, servers, context });
           return { joinString: made.joinString, expireTime: timestampFromDate(made.expireTime) };
         },
+        allowMassRemoval: async ({ name, revision }, context) =>
+          gatewayToWire(await this.gateways.allowMassRemoval(name, { revision, context })),
         watchGateway: ({ name }, context) => this.watch(name, context),
       },
     });
@@ -63,23 +67,15 @@ export class GatewaysGrpc {
   }
 
   private async update(request: UpdateGatewayRequest, context: CallContext) {
-    const given = parseGateway(request.gateway);
-    const paths = new Set(request.updateMask?.paths ?? []);
-    const unknown = [...paths].filter((path) => path !== 'labels' && path !== 'cordoned');
-    if (paths.size === 0 || unknown.length > 0)
-      throw AppError.invalid([
-        {
-          field: 'update_mask',
-          description: `${unknown.length > 0 ? `${unknown.map(quote).join(', ')} cannot be changed` : 'is empty'}; name labels, cordoned or both`,
-        },
-      ]);
-    const change = (current: GatewayRecord) => ({
-      name: current.name,
-      labels: paths.has('labels') ? given.labels : current.labels,
-      cordoned: paths.has('cordoned') ? given.cordoned : current.cordoned,
-    });
-    const etag = request.gateway?.etag ?? '';
-    return gatewayToWire(await this.gateways.update(given.name, { context, validateOnly: request.validateOnly, etag, change }));
+    const source = request.gateway;
+    if (!source) throw AppError.invalid([{ field: 'gateway', description: 'is missing' }]);
+    const { validateOnly } = request;
+    const paths = request.updateMask?.paths ?? [];
+    const change = ({ name, labels, cordoned, settings }: GatewayRecord) => {
+      const standing = create(GatewaySchema, { name, labels: { ...labels }, cordoned, settings: settingsFromJson(settings) });
+      return parseGateway(applyMask(GatewaySchema, standing, source, { paths, writable: WRITABLE }));
+    };
+    return gatewayToWire(await this.gateways.update(source.name, { context, validateOnly, etag: source.etag, change }));
   }
 
   private async list(request: ListGatewaysRequest) {

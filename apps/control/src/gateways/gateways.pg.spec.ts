@@ -3,6 +3,7 @@ import { EventService } from '@gwctl/proto/gwctl/v1/event_pb';
 import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
 import { SystemService } from '@gwctl/proto/gwctl/v1/system_pb';
+import { DriftPolicy } from '@gwctl/proto/gwctl/v1/types_pb';
 import { unary } from '@gwctl/shared/grpc/client';
 import { parseJoinString } from '@gwctl/shared/wire/join-string';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -45,6 +46,73 @@ describe('gateways', () => {
     await expect(control.call(getGateway, { name: 'g1' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(create('g2')).rejects.toMatchObject({ code: 'ALREADY_EXISTS', reason: 'NAME_TAKEN' });
     await expect(create('Bad')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('have settings, which reach the agent only while they differ from the defaults', async () => {
+    const agent = await control.agent('set');
+    const session = agent.connect();
+    await session.until(() => session.has('snapshotEnd'));
+    const defaults = { driftPolicy: DriftPolicy.REPAIR, resolvers: [], dnsMinTtlSeconds: 5, dnsMaxTtlSeconds: 300 };
+    expect((await control.call(getGateway, { name: 'set' })).settings).toMatchObject(defaults);
+    const update = (settings: object, ...paths: string[]) =>
+      control.call(updateGateway, { gateway: { name: 'set', settings }, updateMask: { paths } });
+    const changed = await update({ driftPolicy: DriftPolicy.REPORT, dnsMinTtlSeconds: 99 }, 'settings.drift_policy');
+    expect(changed.settings).toMatchObject({ ...defaults, driftPolicy: DriftPolicy.REPORT });
+    expect(changed.status).toMatchObject({ revision: 1n, forwards: 0, egresses: 0 });
+    await session.until(() => session.revision === 1n);
+    expect(session.settings(agent.gatewayUid)).toMatchObject({ ...defaults, driftPolicy: DriftPolicy.REPORT });
+    await update(
+      { resolvers: ['10.0.0.2', '2001:db8::53'], dnsMaxTtlSeconds: 60 },
+      'settings.resolvers',
+      'settings.dns_max_ttl_seconds',
+    );
+    await session.until(() => session.revision === 2n);
+    expect(session.settings(agent.gatewayUid)).toMatchObject({
+      driftPolicy: DriftPolicy.REPORT,
+      resolvers: ['10.0.0.2:53', '[2001:db8::53]:53'],
+      dnsMaxTtlSeconds: 60,
+    });
+    // Labels are nothing that the agent is told.
+    const labelled = await control.call(updateGateway, {
+      gateway: { name: 'set', labels: { a: 'b' } },
+      updateMask: { paths: ['labels'] },
+    });
+    expect(labelled).toMatchObject({ status: { revision: 2n }, settings: { resolvers: ['10.0.0.2:53', '[2001:db8::53]:53'] } });
+    const { rows } = await control.database.sql.query(
+      "SELECT after FROM audit_entries WHERE resource = 'gateway/set' ORDER BY time DESC",
+    );
+    expect(rows[0].after.settings).toMatchObject({ dnsMaxTtlSeconds: 60 });
+    const again = agent.connect({}, session.held);
+    await again.until(() => again.has('resume'));
+    const back = await update({}, 'settings');
+    expect(back.settings).toMatchObject(defaults);
+    await again.until(() => again.revision === 3n);
+    expect(again.entries.size).toBe(0);
+    expect(again.received.findLast((m) => m.case === 'change')?.value).toMatchObject({
+      removals: [agent.gatewayUid],
+      upserts: [],
+    });
+    expect(Buffer.from(again.digest)).toEqual(Buffer.alloc(32));
+  });
+
+  it.each([
+    ['settings.resolvers', { resolvers: ['dns.example.net'] }, 'settings.resolvers[0]'],
+    ['settings.dns_min_ttl_seconds', { dnsMinTtlSeconds: 3601 }, 'settings.dns_min_ttl_seconds'],
+    ['settings.dns_max_ttl_seconds', { dnsMaxTtlSeconds: 4 }, 'settings.dns_max_ttl_seconds'],
+    ['settings.drift_policy', { driftPolicy: 9 as DriftPolicy }, 'settings.drift_policy'],
+    ['settings.nothing', {}, 'update_mask'],
+  ])('refuse a bad %s by field', async (path, settings, field) => {
+    await control.call(createGateway, { gateway: { name: 'strict' } }).catch(() => undefined);
+    const call = control.call(updateGateway, { gateway: { name: 'strict', settings }, updateMask: { paths: [path] } });
+    await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect((await call.catch((e) => e)).violations[0].field).toBe(field);
+  });
+
+  it('may be made with settings, and are deleted with them', async () => {
+    const made = await control.call(createGateway, { gateway: { name: 'made', settings: { driftPolicy: DriftPolicy.REPORT } } });
+    expect(made).toMatchObject({ settings: { driftPolicy: DriftPolicy.REPORT }, status: { revision: 1n, egresses: 0 } });
+    await control.call(deleteGateway, { name: 'made' });
+    await expect(control.call(getGateway, { name: 'made' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   it('are not deleted while they carry forwards, which are named', async () => {

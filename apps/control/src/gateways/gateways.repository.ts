@@ -8,6 +8,8 @@ export interface GatewayRecord {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly cordoned: boolean;
+  /** gwctl.v1.GatewaySettings as protobuf JSON; empty: the defaults. */
+  readonly settings: unknown;
   readonly version: bigint;
   readonly createTime: Date;
   readonly updateTime: Date;
@@ -30,6 +32,7 @@ export interface GatewayStatusRecord {
   readonly capabilities: unknown;
   readonly conditions: unknown;
   readonly forwards: number;
+  readonly egresses: number;
 }
 
 export interface GatewayQuery {
@@ -43,6 +46,7 @@ interface Row {
   name: string;
   labels: unknown;
   cordoned: boolean;
+  settings: unknown;
   version: bigint;
   create_time: Date;
   update_time: Date;
@@ -60,7 +64,11 @@ interface Row {
   capabilities: unknown;
   conditions: unknown;
   forwards: number;
+  egresses: number;
 }
+
+/** What an update writes. */
+export type GatewayContent = Pick<GatewayRecord, 'labels' | 'cordoned' | 'settings'>;
 
 @Injectable()
 export class GatewaysRepository {
@@ -109,30 +117,44 @@ export class GatewaysRepository {
     return row && this.find(tx, { uid: row.uid });
   }
 
-  async update(
-    tx: Tx,
-    uid: string,
-    content: { readonly labels: Readonly<Record<string, string>>; readonly cordoned: boolean },
-  ): Promise<void> {
-    await tx.gateway.update({
+  /** Writes content under the next version; answers with that version. */
+  async update(tx: Tx, uid: string, { labels, cordoned, settings }: GatewayContent): Promise<bigint> {
+    const { version } = await tx.gateway.update({
       where: { uid },
-      data: { labels: { ...content.labels }, cordoned: content.cordoned, version: { increment: 1 }, updateTime: new Date() },
+      data: {
+        labels: { ...labels },
+        cordoned,
+        settings: settings as Prisma.InputJsonValue,
+        version: { increment: 1 },
+        updateTime: new Date(),
+      },
+      select: { version: true },
     });
+    return version;
   }
 
+  /** Its settings go with it; forwards and egresses keep it. */
   async delete(tx: Tx, uid: string): Promise<void> {
+    await tx.placement.deleteMany({ where: { gatewayUid: uid, entryUid: uid } });
     await tx.gateway.delete({ where: { uid } });
   }
 
-  /** Names of forwards placed on it, at most `limit`. */
-  async forwardNames(tx: Tx, uid: string, limit: number): Promise<readonly string[]> {
-    const rows = await tx.placement.findMany({
-      where: { gatewayUid: uid },
-      select: { forward: { select: { name: true } } },
-      orderBy: { forward: { name: 'asc' } },
+  /** Names of forwards, then of egresses, placed on it: at most `limit` of each. */
+  async carriedNames(tx: Tx, uid: string, limit: number): Promise<{ readonly forwards: string[]; readonly egresses: string[] }> {
+    const name = { name: true } as const;
+    const forwards = await tx.forward.findMany({
+      where: { placements: { some: { gatewayUid: uid } } },
+      select: name,
+      orderBy: { name: 'asc' },
       take: limit,
     });
-    return rows.map((row) => row.forward.name);
+    const egresses = await tx.egress.findMany({
+      where: { placements: { some: { gatewayUid: uid } } },
+      select: name,
+      orderBy: { name: 'asc' },
+      take: limit,
+    });
+    return { forwards: forwards.map((f) => f.name), egresses: egresses.map((e) => e.name) };
   }
 
   async counts(tx: Tx): Promise<{ readonly gateways: number; readonly connected: number }> {
@@ -143,11 +165,11 @@ export class GatewaysRepository {
 
   private async select(tx: Tx, where: Prisma.Sql, limit: number): Promise<readonly GatewayRecord[]> {
     const rows = await tx.$queryRaw<Row[]>`
-      SELECT g.uid::text, g.name, g.labels, g.cordoned, g.version, g.create_time, g.update_time,
+      SELECT g.uid::text, g.name, g.labels, g.cordoned, g.settings, g.version, g.create_time, g.update_time,
              l.gateway_uid IS NOT NULL AS connected, l.connect_time, coalesce(s.end_time, s.heartbeat_time) AS last_seen_time,
              i.gateway_uid IS NOT NULL AS enrolled, d.revision, r.accepted_revision, r.applied_revision, r.agent_version, r.hostname,
              r.kernel, r.driver, r.capabilities, r.conditions,
-             d.forwards
+             d.forwards, d.entries - d.forwards - (g.settings <> '{}')::int AS egresses
         FROM gateways g
         JOIN desired_states d ON d.gateway_uid = g.uid
         JOIN gateway_reports r ON r.gateway_uid = g.uid
@@ -160,6 +182,7 @@ export class GatewaysRepository {
       name: row.name,
       labels: row.labels as Record<string, string>,
       cordoned: row.cordoned,
+      settings: row.settings,
       version: row.version,
       createTime: row.create_time,
       updateTime: row.update_time,
@@ -178,6 +201,7 @@ export class GatewaysRepository {
         capabilities: row.capabilities,
         conditions: row.conditions,
         forwards: row.forwards,
+        egresses: row.egresses,
       },
     }));
   }

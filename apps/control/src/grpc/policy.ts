@@ -2,6 +2,7 @@ import type { DescService } from '@bufbuild/protobuf';
 import { Health } from '@gwctl/proto/grpc/health/v1/health_pb';
 import { ServerReflection } from '@gwctl/proto/grpc/reflection/v1/reflection_pb';
 import { EnrolService, IdentityService, SessionService } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
+import { EgressService } from '@gwctl/proto/gwctl/v1/egress_pb';
 import { EventService } from '@gwctl/proto/gwctl/v1/event_pb';
 import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
@@ -33,6 +34,17 @@ const METHODS: readonly (readonly [DescService, Readonly<Record<string, Access>>
     },
   ],
   [
+    EgressService,
+    {
+      CreateEgress: 'operator',
+      GetEgress: 'operator',
+      ListEgresses: 'operator',
+      UpdateEgress: 'operator',
+      DeleteEgress: 'operator',
+      WatchEgress: 'operator',
+    },
+  ],
+  [
     GatewayService,
     {
       CreateGateway: 'operator',
@@ -41,6 +53,7 @@ const METHODS: readonly (readonly [DescService, Readonly<Record<string, Access>>
       UpdateGateway: 'operator',
       DeleteGateway: 'operator',
       CreateJoinToken: 'operator',
+      AllowMassRemoval: 'operator',
       WatchGateway: 'operator',
     },
   ],

@@ -1,5 +1,6 @@
-import { type Listener, transports } from '@gwctl/shared/domain/forward';
-import type { Family } from '@gwctl/shared/domain/ip';
+import type { EgressSpec } from '@gwctl/shared/domain/egress';
+import { familyOf, type TrafficSpec, transports } from '@gwctl/shared/domain/forward';
+import { type Family, formatCidr } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 
 /** One row of what a listener claims of its gateway. Two listeners conflict exactly where a row of one overlaps a row of the other. */
@@ -11,16 +12,36 @@ export interface ListenerClaim {
   readonly ports: PortRange;
 }
 
+/** One source of an egress: two conflict where they leave by the same interface and one network covers the other. */
+export interface SourceClaim {
+  readonly outInterface: string;
+  /** A CIDR. */
+  readonly source: string;
+}
+
+/** What an entry claims of its gateway for itself alone. */
+export interface Claims {
+  readonly listeners: readonly ListenerClaim[];
+  readonly sources: readonly SourceClaim[];
+}
+
+export const NO_CLAIMS: Claims = { listeners: [], sources: [] };
+
 const EVERY_PORT: PortRange = { first: 0, last: 65535 };
 const WHOLE_FAMILY: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
 
-/** A listener on every address claims both families, since it conflicts with an address of either. Protocol all claims every port. */
-export function claimsOf(listener: Listener): readonly ListenerClaim[] {
-  const { address } = listener;
-  const addresses = address
-    ? [{ family: address.family, address: `${address.text}/${address.family === 4 ? 32 : 128}` }]
-    : ([4, 6] as const).map((family) => ({ family, address: WHOLE_FAMILY[family] }));
-  return transports(listener.protocol).flatMap((transport) =>
-    addresses.map((a) => ({ transport, ...a, ports: listener.ports ?? EVERY_PORT })),
-  );
+/**
+ * A listener on every address claims the whole of the family that its forward is of, and nothing of the other: IPv4 and IPv6 on one
+ * port may go to different places. Protocol all claims every port.
+ */
+export function claimsOfForward(spec: TrafficSpec): Claims {
+  const { protocol, address, ports = EVERY_PORT } = spec.listen;
+  const family = familyOf(spec);
+  const claimed = address ? `${address.text}/${family === 4 ? 32 : 128}` : WHOLE_FAMILY[family];
+  const listeners = transports(protocol).map((transport) => ({ transport, family, address: claimed, ports }));
+  return { ...NO_CLAIMS, listeners };
+}
+
+export function claimsOfEgress({ outInterface, sources }: EgressSpec): Claims {
+  return { ...NO_CLAIMS, sources: sources.map((source) => ({ outInterface, source: formatCidr(source) })) };
 }

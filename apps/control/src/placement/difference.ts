@@ -1,14 +1,14 @@
-/** A forward as it stands on one gateway. */
+/** An entry (a forward, an egress, or settings) as it stands on one gateway. */
 export interface StandingPlacement {
   readonly gatewayUid: string;
   /** Hash of what the gateway was told. */
   readonly hash: Uint8Array;
 }
 
-/** A forward as it should stand on one gateway. */
+/** An entry as it should stand on one gateway. */
 export interface WantedPlacement {
   readonly gatewayUid: string;
-  /** What the gateway is to be told: an encoded DesiredForward. */
+  /** What the gateway is to be told: the encoded entry. */
   readonly desired: Uint8Array;
   readonly hash: Uint8Array;
 }

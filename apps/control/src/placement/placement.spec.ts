@@ -1,10 +1,10 @@
-import type { Listener, Protocol } from '@gwctl/shared/domain/forward';
-import { listenersConflict } from '@gwctl/shared/domain/forward';
+import { type EgressSpec, egressesConflict } from '@gwctl/shared/domain/egress';
+import { familyOf, listenersConflict, type Protocol, type TrafficSpec } from '@gwctl/shared/domain/forward';
 import { contains, parseCidr, parseIp } from '@gwctl/shared/domain/ip';
 import { rangesOverlap } from '@gwctl/shared/domain/ports';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { claimsOf, type ListenerClaim } from './claims.js';
+import { claimsOfEgress, claimsOfForward, type ListenerClaim, type SourceClaim } from './claims.js';
 import { placementDifference } from './difference.js';
 
 /** PostgreSQL's && on inet: one network covers the other. */
@@ -21,26 +21,54 @@ function overlaps(a: string, b: string): boolean {
 const conflict = (a: ListenerClaim, b: ListenerClaim): boolean =>
   a.transport === b.transport && a.family === b.family && overlaps(a.address, b.address) && rangesOverlap(a.ports, b.ports);
 
-const listener = fc
+const sourcesConflict = (a: SourceClaim, b: SourceClaim): boolean =>
+  a.outInterface === b.outInterface && overlaps(a.source, b.source);
+
+/** The parts of a forward that claims come from; behind every address the target says which family it is of, a name says IPv4. */
+const forward = fc
   .record({
     address: fc.constantFrom('', '10.0.0.1', '10.0.0.2', '2001:db8::1'),
+    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net'),
     protocol: fc.constantFrom<Protocol>('tcp', 'udp', 'tcp+udp', 'all'),
     first: fc.integer({ min: 1, max: 5 }),
     width: fc.integer({ min: 0, max: 2 }),
   })
-  .map(({ address, protocol, first, width }): Listener => {
-    const ip = parseIp(address);
+  .map(({ address, target, protocol, first, width }) => {
+    const [ip, to] = [parseIp(address), parseIp(target)];
     const ports = protocol === 'all' ? {} : { ports: { first, last: first + width } };
-    return { ...(ip.ok ? { address: ip.value } : {}), protocol, ...ports, announce: false };
+    const host = to.ok ? { kind: 'ip' as const, address: to.value } : { kind: 'dns' as const, name: target };
+    return {
+      listen: { ...(ip.ok ? { address: ip.value } : {}), protocol, ...ports, announce: false },
+      targets: [{ host, weight: 1 }],
+    } as unknown as TrafficSpec;
   });
 
+const cidrs = ['10.0.0.0/8', '10.1.0.0/16', '10.1.2.0/24', '10.2.0.0/16', '2001:db8::/32', '2001:db8:1::/48'].map((text) => {
+  const cidr = parseCidr(text);
+  if (!cidr.ok) throw new Error(text);
+  return cidr.value;
+});
+const egress = fc
+  .record({ outInterface: fc.constantFrom('eth0', 'eth1'), sources: fc.subarray(cidrs, { minLength: 1 }) })
+  .map((parts) => parts as unknown as EgressSpec);
+
 describe('claims', () => {
-  it('overlap exactly where listeners conflict, and never among themselves', () => {
+  it('of forwards overlap exactly where listeners of one family conflict, and never among themselves', () => {
     fc.assert(
-      fc.property(listener, listener, (a, b) => {
-        const [mine, theirs] = [claimsOf(a), claimsOf(b)];
-        expect(mine.some((x) => theirs.some((y) => conflict(x, y)))).toBe(listenersConflict(a, b));
+      fc.property(forward, forward, (a, b) => {
+        const [mine, theirs] = [claimsOfForward(a).listeners, claimsOfForward(b).listeners];
+        const expected = familyOf(a) === familyOf(b) && listenersConflict(a.listen, b.listen);
+        expect(mine.some((x) => theirs.some((y) => conflict(x, y)))).toBe(expected);
         expect(mine.some((x, i) => mine.slice(i + 1).some((y) => conflict(x, y)))).toBe(false);
+      }),
+    );
+  });
+
+  it('of egresses overlap exactly where they translate the same packets', () => {
+    fc.assert(
+      fc.property(egress, egress, (a, b) => {
+        const [mine, theirs] = [claimsOfEgress(a).sources, claimsOfEgress(b).sources];
+        expect(mine.some((x) => theirs.some((y) => sourcesConflict(x, y)))).toBe(egressesConflict(a, b));
       }),
     );
   });

@@ -2,7 +2,7 @@ import { EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { placementDifference } from '../placement/difference.js';
-import { decideStart, digestAfter, foldChanges, type LoggedChange } from './revisions-core.js';
+import { decideStart, digestAfter, type EntryKind, foldChanges, type LoggedChange } from './revisions-core.js';
 
 const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n);
 const version = (epoch: string, revision: bigint, n: number) => ({ epoch, revision, digest: hash(n) });
@@ -46,19 +46,20 @@ describe('digest', () => {
 });
 
 describe('folding', () => {
-  const row = (revision: number, forwardUid: string, n?: number): LoggedChange => ({
+  const row = (revision: number, entryUid: string, n?: number, kind: EntryKind = 'forward'): LoggedChange => ({
     revision: BigInt(revision),
-    forwardUid,
+    entryUid,
+    kind,
     desired: n === undefined ? undefined : hash(n),
     digest: hash(revision),
   });
 
-  it('keeps the last word on each forward', () => {
-    const folded = foldChanges(3n, [row(4, 'a', 1), row(5, 'b', 2), row(6, 'a', 3), row(7, 'b')]);
+  it('keeps the last word on each entry, and what it is of', () => {
+    const folded = foldChanges(3n, [row(4, 'a', 1, 'egress'), row(5, 'b', 2), row(6, 'a', 3, 'egress'), row(7, 'b')]);
     expect(folded).toEqual({
       fromRevision: 3n,
       revision: 7n,
-      upserts: [{ uid: 'a', desired: hash(3) }],
+      upserts: [{ uid: 'a', kind: 'egress', desired: hash(3) }],
       removals: ['b'],
       digest: hash(7),
     });
@@ -79,8 +80,8 @@ describe('folding', () => {
         const rows = all.map(([uid, n], i) => row(i + 1, uid, n ?? undefined));
         const replayed = new Map<string, Uint8Array>();
         for (const r of rows) {
-          if (r.desired) replayed.set(r.forwardUid, r.desired);
-          else replayed.delete(r.forwardUid);
+          if (r.desired) replayed.set(r.entryUid, r.desired);
+          else replayed.delete(r.entryUid);
         }
         const folded = foldChanges(0n, rows);
         expect(new Map(folded?.upserts.map((u) => [u.uid, u.desired]))).toEqual(replayed);

@@ -34,21 +34,32 @@ export function decideStart(held: DesiredVersion, current: DesiredVersion, recor
   return { kind: 'resume', revision: held.revision };
 }
 
+/** What an entry of a desired state is of. */
+export type EntryKind = 'forward' | 'egress' | 'settings';
+
+/** One thing that a gateway is told. */
+export interface DesiredEntry {
+  readonly uid: string;
+  readonly kind: EntryKind;
+  readonly desired: Uint8Array;
+}
+
 /** One row of the change log. */
 export interface LoggedChange {
   readonly revision: bigint;
-  readonly forwardUid: string;
+  readonly entryUid: string;
+  readonly kind: EntryKind;
   /** Undefined: gone. */
   readonly desired: Uint8Array | undefined;
   /** After this revision. */
   readonly digest: Uint8Array;
 }
 
-/** Several logged changes as one: from a revision to the last of them, each forward as it stands at the end. */
+/** Several logged changes as one: from a revision to the last of them, each entry as it stands at the end. */
 export interface FoldedChange {
   readonly fromRevision: bigint;
   readonly revision: bigint;
-  readonly upserts: readonly { readonly uid: string; readonly desired: Uint8Array }[];
+  readonly upserts: readonly DesiredEntry[];
   readonly removals: readonly string[];
   readonly digest: Uint8Array;
 }
@@ -57,17 +68,17 @@ export interface FoldedChange {
 export function foldChanges(from: bigint, rows: readonly LoggedChange[]): FoldedChange | undefined {
   const last = rows.at(-1);
   if (!last) return undefined;
-  const final = new Map<string, Uint8Array | undefined>();
+  const final = new Map<string, LoggedChange>();
   let revision = from;
   for (const row of rows) {
     if (row.revision !== revision && row.revision !== revision + 1n) return undefined;
     revision = row.revision;
-    final.set(row.forwardUid, row.desired);
+    final.set(row.entryUid, row);
   }
-  const upserts: { uid: string; desired: Uint8Array }[] = [];
+  const upserts: DesiredEntry[] = [];
   const removals: string[] = [];
-  for (const [uid, desired] of final) {
-    if (desired) upserts.push({ uid, desired });
+  for (const [uid, { kind, desired }] of final) {
+    if (desired) upserts.push({ uid, kind, desired });
     else removals.push(uid);
   }
   return { fromRevision: from, revision: last.revision, upserts, removals, digest: last.digest };

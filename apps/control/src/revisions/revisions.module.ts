@@ -1,5 +1,6 @@
 import { Global, Inject, Module } from '@nestjs/common';
 import { Janitor } from '../database/janitor.js';
+import { ClaimsRepository } from './claims.repository.js';
 import { DesiredStateService } from './desired-state.service.js';
 import { RevisionTimes } from './revision-times.js';
 import { RevisionsRepository } from './revisions.repository.js';
@@ -9,7 +10,7 @@ const CHANGE_LOG = { hours: 24, rows: 100_000 };
 
 @Global()
 @Module({
-  providers: [RevisionsRepository, RevisionTimes, DesiredStateService],
+  providers: [RevisionsRepository, ClaimsRepository, RevisionTimes, DesiredStateService],
   exports: [RevisionsRepository, RevisionTimes, DesiredStateService],
 })
 export class RevisionsModule {

@@ -1,19 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
-import { formatListener, type Listener, listenersConflict, type Protocol } from '@gwctl/shared/domain/forward';
+import {
+  familyOf,
+  formatListener,
+  type Listener,
+  listenersConflict,
+  type Protocol,
+  type TrafficSpec,
+} from '@gwctl/shared/domain/forward';
 import { parseIp } from '@gwctl/shared/domain/ip';
 import { entryHash } from '@gwctl/shared/hash/entry-hash';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Database, Tx } from '../database/database.js';
 import { isExclusionViolation } from '../database/database-errors.js';
-import { claimsOf } from '../placement/claims.js';
+import { type Claims, claimsOfForward } from '../placement/claims.js';
 import { placementDifference } from '../placement/difference.js';
 import { type FreshDatabase, freshDatabase } from '../testing/fresh-database.js';
-import { RevisionsRepository } from './revisions.repository.js';
+import { ClaimsRepository } from './claims.repository.js';
+import { type Entry, RevisionsRepository } from './revisions.repository.js';
 import { foldChanges } from './revisions-core.js';
 
 const revisions = new RevisionsRepository();
+const claims = new ClaimsRepository();
 
 async function addGateway(fresh: FreshDatabase): Promise<string> {
   const uid = randomUUID();
@@ -32,14 +41,21 @@ async function addForward(tx: Tx): Promise<string> {
   return uid;
 }
 
-/** Places a forward with this listener; answers whether the listener was free. */
-async function place(database: Database, gatewayUid: string, listener: Listener): Promise<boolean> {
+async function addEgress(tx: Tx): Promise<string> {
+  const uid = randomUUID();
+  await tx.egress.create({ data: { uid, name: `e-${uid}`, spec: {} } });
+  return uid;
+}
+
+/** Places something with these claims; answers whether they were free. */
+async function place(database: Database, gatewayUid: string, kind: 'forward' | 'egress', wants: Claims): Promise<boolean> {
   try {
     await database.transaction(async (tx) => {
-      const uid = await addForward(tx);
+      const uid = await (kind === 'forward' ? addForward(tx) : addEgress(tx));
       const desired = new TextEncoder().encode(uid);
-      const wanted = [{ gatewayUid, desired, hash: entryHash(uid, desired) }];
-      await revisions.raise(tx, { uid, generation: 1n, claims: claimsOf(listener) }, placementDifference([], wanted));
+      const changes = placementDifference([], [{ gatewayUid, desired, hash: entryHash(uid, desired) }]);
+      await revisions.raise(tx, { uid, kind, generation: 1n }, changes);
+      await claims.take(tx, uid, wants, changes);
     });
     return true;
   } catch (error) {
@@ -49,22 +65,28 @@ async function place(database: Database, gatewayUid: string, listener: Listener)
 }
 
 const address = fc.constantFrom('', '', '10.0.0.1', '10.0.0.2', '2001:db8::1', '::a00:1');
-const listeners: fc.Arbitrary<Listener> = fc
+/** What decides about claims. Behind every address, the target says which family the forward is of; a name says IPv4. */
+const forwards: fc.Arbitrary<TrafficSpec> = fc
   .record({
     address,
+    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net'),
     protocol: fc.constantFrom<Protocol>('tcp', 'udp', 'tcp+udp', 'all'),
     first: fc.integer({ min: 1, max: 6 }),
     width: fc.integer({ min: 0, max: 2 }),
   })
-  .map(({ address: text, protocol, first, width }) => {
-    const parsed = parseIp(text);
-    return {
+  .map(({ address: text, target, protocol, first, width }) => {
+    const [parsed, to] = [parseIp(text), parseIp(target)];
+    const listen = {
       ...(parsed.ok ? { address: parsed.value } : {}),
       protocol,
       ...(protocol === 'all' ? {} : { ports: { first, last: first + width } }),
       announce: false,
     };
+    const host = to.ok ? { kind: 'ip', address: to.value } : { kind: 'dns', name: target };
+    return { listen, targets: [{ host, weight: 1 }] } as unknown as TrafficSpec;
   });
+
+const forwardOn = (listen: Listener) => ({ listen, targets: [] }) as unknown as TrafficSpec;
 
 describe('listeners', () => {
   let fresh: FreshDatabase;
@@ -77,16 +99,14 @@ describe('listeners', () => {
 
   it('are refused by the database exactly where the domain says that they conflict', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(listeners, { minLength: 2, maxLength: 6 }), async (wanted) => {
+      fc.asyncProperty(fc.array(forwards, { minLength: 2, maxLength: 6 }), async (wanted) => {
         const gatewayUid = await addGateway(fresh);
-        const taken: Listener[] = [];
-        for (const listener of wanted) {
-          const free = !taken.some((t) => listenersConflict(t, listener));
-          expect([formatListener(listener), await place(database, gatewayUid, listener)]).toEqual([
-            formatListener(listener),
-            free,
-          ]);
-          if (free) taken.push(listener);
+        const taken: TrafficSpec[] = [];
+        for (const forward of wanted) {
+          const free = !taken.some((t) => familyOf(t) === familyOf(forward) && listenersConflict(t.listen, forward.listen));
+          const shown = `IPv${familyOf(forward)} ${formatListener(forward.listen)}`;
+          expect([shown, await place(database, gatewayUid, 'forward', claimsOfForward(forward))]).toEqual([shown, free]);
+          if (free) taken.push(forward);
         }
       }),
       { numRuns: 60 },
@@ -101,7 +121,11 @@ describe('listeners', () => {
     ].map((l) => ({ ...l, ...('address' in l && l.address?.ok ? { address: l.address.value } : {}) }) as Listener);
     for (let round = 0; round < 5; round++) {
       const gatewayUid = await addGateway(fresh);
-      const results = await Promise.all(Array.from({ length: 12 }, (_, i) => place(database, gatewayUid, all[i % all.length]!)));
+      const results = await Promise.all(
+        Array.from({ length: 12 }, (_, i) =>
+          place(database, gatewayUid, 'forward', claimsOfForward(forwardOn(all[i % all.length]!))),
+        ),
+      );
       expect(results.filter(Boolean)).toHaveLength(1);
     }
   });
@@ -123,6 +147,46 @@ describe('listeners', () => {
     const results = await Promise.allSettled(uids.map((uid, i) => insert(uid, i % 2 ? '0.0.0.0/0' : '10.0.0.1/32')));
     expect(results.filter((r) => r.status === 'fulfilled')).toHaveLength(1);
     for (const r of results) if (r.status === 'rejected') expect(isExclusionViolation(r.reason)).toBe(true);
+  });
+});
+
+describe('sources of egresses', () => {
+  let fresh: FreshDatabase;
+  let database: Database;
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+    database = fresh.open();
+  });
+  afterAll(() => fresh.drop());
+
+  const egress = (outInterface: string, ...sources: string[]): Claims => ({
+    listeners: [],
+    sources: sources.map((source) => ({ outInterface, source })),
+  });
+
+  it('belong to one egress on each interface, however many ask at once', async () => {
+    for (const wants of [
+      egress('eth0', '10.1.0.0/16'),
+      egress('eth0', '192.168.0.0/24', '10.1.2.0/24'),
+      egress('eth0', '10.0.0.0/8'),
+    ])
+      for (const first of [egress('eth0', '10.1.2.0/25'), egress('eth0', '10.1.2.0/24', '10.3.0.0/24')]) {
+        const gatewayUid = await addGateway(fresh);
+        const results = await Promise.all([first, wants, first].map((c) => place(database, gatewayUid, 'egress', c)));
+        expect(results.filter(Boolean)).toHaveLength(1);
+      }
+  });
+
+  it('are free on another interface, of another network, of the other family and on another gateway', async () => {
+    const gateways = [await addGateway(fresh), await addGateway(fresh)];
+    for (const gatewayUid of gateways)
+      for (const wants of [
+        egress('eth0', '10.1.0.0/16'),
+        egress('eth1', '10.1.0.0/16'),
+        egress('eth0', '10.2.0.0/16'),
+        egress('eth0', '2001:db8::/32'),
+      ])
+        expect(await place(database, gatewayUid, 'egress', wants)).toBe(true);
   });
 });
 
@@ -158,14 +222,15 @@ describe('revisions', () => {
       Array.from({ length: 8 }, async (_, writer) => {
         for (let i = 0; i < 12; i++)
           await database.transaction(async (tx) => {
-            const uid = await addForward(tx);
+            const kind = i % 4 === 1 ? 'egress' : 'forward';
+            const uid = await (kind === 'forward' ? addForward(tx) : addEgress(tx));
+            const entry: Entry = { uid, kind, generation: 1n };
             const desired = new TextEncoder().encode(`${writer}/${i}`);
             // Every forward onto all gateways, named in an order that differs by writer: locks are taken in one order all the same.
             const rotated = [...gateways.slice(writer % 3), ...gateways.slice(0, writer % 3)];
             const wanted = rotated.map((gatewayUid) => ({ gatewayUid, desired, hash: entryHash(uid, desired) }));
-            await revisions.raise(tx, { uid, generation: 1n, claims: [] }, placementDifference([], wanted));
-            if (i % 3 === 2)
-              await revisions.raise(tx, { uid, generation: 1n, claims: [] }, placementDifference(wanted, wanted.slice(0, 1)));
+            await revisions.raise(tx, entry, placementDifference([], wanted));
+            if (i % 3 === 2) await revisions.raise(tx, entry, placementDifference(wanted, wanted.slice(0, 1)));
           });
       }),
     );
@@ -183,16 +248,21 @@ describe('revisions', () => {
       expect(Number(current!.revision)).toBeGreaterThanOrEqual(total);
     }
     const { rows } = await fresh.sql.query(
-      'SELECT d.forwards, (SELECT count(*)::int FROM placements p WHERE p.gateway_uid = d.gateway_uid) AS placed FROM desired_states d',
+      `SELECT d.forwards, d.entries, count(p.forward_uid)::int AS placed_forwards, count(*)::int AS placed
+         FROM desired_states d JOIN placements p USING (gateway_uid) GROUP BY d.gateway_uid`,
     );
-    for (const row of rows) expect(row.forwards).toBe(row.placed);
+    expect(rows).toHaveLength(3);
+    for (const row of rows) {
+      expect([row.forwards, row.entries]).toEqual([row.placed_forwards, row.placed]);
+      expect(row.entries).toBeGreaterThan(row.forwards);
+    }
   });
 
   it('forgets the change log by age and by number', async () => {
     const gatewayUid = await addGateway(fresh);
     for (let i = 1; i <= 10; i++)
       await fresh.sql.query(
-        "INSERT INTO changes (gateway_uid, revision, forward_uid, digest, create_time) VALUES ($1, $2, $3, '', now() - make_interval(mins => $4))",
+        "INSERT INTO changes (gateway_uid, revision, entry_uid, kind, digest, create_time) VALUES ($1, $2, $3, 'forward', '', now() - make_interval(mins => $4))",
         [gatewayUid, i, randomUUID(), 305 - i * 10],
       );
     const left = async () =>

@@ -2,9 +2,8 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/database.js';
 import { Prisma } from '../database/generated/client.js';
-import type { ListenerClaim } from '../placement/claims.js';
 import type { PlacementChange, StandingPlacement } from '../placement/difference.js';
-import { type DesiredVersion, digestAfter, type LoggedChange } from './revisions-core.js';
+import { type DesiredEntry, type DesiredVersion, digestAfter, type EntryKind, type LoggedChange } from './revisions-core.js';
 
 /** The revision at which a change is in a gateway's desired state. */
 export interface RaisedRevision {
@@ -13,27 +12,42 @@ export interface RaisedRevision {
   readonly revision: bigint;
 }
 
+/** Something that gateways are told of. The settings of a gateway are an entry with its uid. */
+export interface Entry {
+  readonly uid: string;
+  readonly kind: EntryKind;
+  readonly generation: bigint;
+}
+
+/** A whole desired state. */
+export interface WholeState {
+  readonly version: DesiredVersion;
+  readonly entries: readonly DesiredEntry[];
+  /** An operator asked for what this revision removes. */
+  readonly allowMassRemoval: boolean;
+}
+
 const bytes = (data: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(data);
 
 /** Placements, the counter row and the change log of each gateway: what turns one revision into the next. */
 @Injectable()
 export class RevisionsRepository {
-  /** Where a forward stands now. */
-  async standing(tx: Tx, forwardUid: string): Promise<readonly StandingPlacement[]> {
-    return tx.placement.findMany({ where: { forwardUid }, select: { gatewayUid: true, hash: true } });
+  /** Where an entry stands now. */
+  async standing(tx: Tx, { uid, kind }: Pick<Entry, 'uid' | 'kind'>): Promise<readonly StandingPlacement[]> {
+    // By the column that has an index for this kind.
+    const where =
+      kind === 'forward' ? { forwardUid: uid } : kind === 'egress' ? { egressUid: uid } : { gatewayUid: uid, entryUid: uid };
+    return tx.placement.findMany({ where, select: { gatewayUid: true, hash: true } });
   }
 
   /**
-   * Puts placement changes of one forward into effect. Takes the counter rows in id order (writers on the same gateways queue here
+   * Puts placement changes of one entry into effect. Takes the counter rows in id order (writers on the same gateways queue here
    * instead of deadlocking), then raises revisions, appends to the change log and writes the placements in one statement: what a
    * gateway is told and the revision under which it is told are one fact.
    */
-  async raise(
-    tx: Tx,
-    forward: { readonly uid: string; readonly generation: bigint; readonly claims: readonly ListenerClaim[] },
-    changes: readonly PlacementChange[],
-  ): Promise<readonly RaisedRevision[]> {
+  async raise(tx: Tx, { uid, kind, generation }: Entry, changes: readonly PlacementChange[]): Promise<readonly RaisedRevision[]> {
     if (changes.length === 0) return [];
+    const [forwardUid, egressUid] = [kind === 'forward' ? uid : null, kind === 'egress' ? uid : null];
     const ids = Prisma.join(changes.map((c) => Prisma.sql`${c.gatewayUid}::uuid`));
     const locked = await tx.$queryRaw<{ gateway_uid: string; digest: Uint8Array }[]>`
       SELECT gateway_uid::text, digest FROM desired_states WHERE gateway_uid IN (${ids}) ORDER BY gateway_uid FOR UPDATE`;
@@ -47,62 +61,28 @@ export class RevisionsRepository {
     const raised = await tx.$queryRaw<{ gateway_uid: string; name: string; revision: bigint }[]>`
       WITH input (gateway_uid, desired, hash, digest, added) AS (VALUES ${Prisma.join(input)}),
       raised AS (
-        UPDATE desired_states d SET revision = d.revision + 1, digest = i.digest, forwards = d.forwards + i.added
+        UPDATE desired_states d SET revision = d.revision + 1, digest = i.digest, entries = d.entries + i.added,
+               forwards = d.forwards + CASE WHEN ${kind} = 'forward' THEN i.added ELSE 0 END
           FROM input i WHERE d.gateway_uid = i.gateway_uid
         RETURNING d.gateway_uid, d.revision
       ),
       logged AS (
-        INSERT INTO changes (gateway_uid, revision, forward_uid, desired, digest)
-        SELECT r.gateway_uid, r.revision, ${forward.uid}::uuid, i.desired, i.digest FROM raised r JOIN input i USING (gateway_uid)
+        INSERT INTO changes (gateway_uid, revision, entry_uid, kind, desired, digest)
+        SELECT r.gateway_uid, r.revision, ${uid}::uuid, ${kind}, i.desired, i.digest FROM raised r JOIN input i USING (gateway_uid)
       ),
       placed AS (
-        INSERT INTO placements (gateway_uid, forward_uid, generation, desired, hash, revision)
-        SELECT r.gateway_uid, ${forward.uid}::uuid, ${forward.generation}::bigint, i.desired, i.hash, r.revision
+        INSERT INTO placements (gateway_uid, forward_uid, egress_uid, generation, desired, hash, revision)
+        SELECT r.gateway_uid, ${forwardUid}::uuid, ${egressUid}::uuid, ${generation}::bigint, i.desired, i.hash, r.revision
           FROM raised r JOIN input i USING (gateway_uid) WHERE i.desired IS NOT NULL
-        ON CONFLICT (gateway_uid, forward_uid) DO UPDATE
+        ON CONFLICT (gateway_uid, entry_uid) DO UPDATE
           SET generation = excluded.generation, desired = excluded.desired, hash = excluded.hash, revision = excluded.revision
       ),
       removed AS (
         DELETE FROM placements p USING input i
-         WHERE i.desired IS NULL AND p.gateway_uid = i.gateway_uid AND p.forward_uid = ${forward.uid}::uuid
+         WHERE i.desired IS NULL AND p.gateway_uid = i.gateway_uid AND p.entry_uid = ${uid}::uuid
       )
       SELECT r.gateway_uid::text, g.name, r.revision FROM raised r JOIN gateways g ON g.uid = r.gateway_uid ORDER BY g.name`;
-    await this.claim(tx, forward, changes);
     return raised.map((row) => ({ gatewayUid: row.gateway_uid, gateway: row.name, revision: row.revision }));
-  }
-
-  /** Takes the listeners; the exclusion constraint refuses what another forward has (SQLSTATE 23P01). */
-  private async claim(
-    tx: Tx,
-    forward: { readonly uid: string; readonly claims: readonly ListenerClaim[] },
-    changes: readonly PlacementChange[],
-  ): Promise<void> {
-    const rows = changes
-      .filter((change) => change.kind === 'upsert')
-      .flatMap((change) =>
-        forward.claims.map(
-          (c) =>
-            Prisma.sql`(${change.gatewayUid}::uuid, ${forward.uid}::uuid, ${c.transport}, ${c.family}::smallint, ${c.address}::inet, int4range(${c.ports.first}::int, ${c.ports.last}::int, '[]'))`,
-        ),
-      );
-    if (rows.length === 0) return;
-    if (changes.some((change) => change.replaces !== undefined))
-      await tx.$executeRaw`DELETE FROM listeners WHERE forward_uid = ${forward.uid}::uuid`;
-    await tx.$executeRaw`
-      INSERT INTO listeners (gateway_uid, forward_uid, transport, family, address, ports) VALUES ${Prisma.join(rows)}`;
-  }
-
-  /** The forward that holds a listener which one of these claims overlaps. */
-  async holder(tx: Tx, gatewayUid: string, claims: readonly ListenerClaim[], except: string): Promise<string | undefined> {
-    for (const c of claims) {
-      const [row] = await tx.$queryRaw<{ name: string }[]>`
-        SELECT f.name FROM listeners l JOIN forwards f ON f.uid = l.forward_uid
-         WHERE l.gateway_uid = ${gatewayUid}::uuid AND l.transport = ${c.transport} AND l.address && ${c.address}::inet
-           AND l.ports && int4range(${c.ports.first}::int, ${c.ports.last}::int, '[]') AND l.forward_uid <> ${except}::uuid
-         ORDER BY f.name LIMIT 1`;
-      if (row) return row.name;
-    }
-    return undefined;
   }
 
   /** The gateway's desired state in short. */
@@ -121,35 +101,53 @@ export class RevisionsRepository {
   async changesAfter(tx: Tx, gatewayUid: string, after: bigint, limit: number): Promise<readonly LoggedChange[]> {
     const rows = await tx.change.findMany({
       where: { gatewayUid, revision: { gt: after } },
-      orderBy: [{ revision: 'asc' }, { forwardUid: 'asc' }],
+      orderBy: [{ revision: 'asc' }, { entryUid: 'asc' }],
       take: limit,
-      select: { revision: true, forwardUid: true, desired: true, digest: true },
+      select: { revision: true, entryUid: true, kind: true, desired: true, digest: true },
     });
     // The limit may have cut the last revision; it comes whole with the next question.
     const last = rows.at(-1)?.revision;
     const whole = rows.length < limit || rows[0]?.revision === last ? rows : rows.filter((row) => row.revision !== last);
-    return whole.map((row) => ({ ...row, desired: row.desired ?? undefined }));
+    return whole.map((row) => ({ ...row, kind: row.kind as EntryKind, desired: row.desired ?? undefined }));
   }
 
   /** The whole desired state, read in one statement: entries and revision belong together. */
-  async snapshot(
-    tx: Tx,
-    gatewayUid: string,
-  ): Promise<
-    { readonly version: DesiredVersion; readonly entries: readonly { uid: string; desired: Uint8Array }[] } | undefined
-  > {
+  async snapshot(tx: Tx, gatewayUid: string): Promise<WholeState | undefined> {
     const rows = await tx.$queryRaw<
-      { epoch: string; revision: bigint; digest: Uint8Array; forward_uid: string | null; desired: Uint8Array | null }[]
+      {
+        epoch: string;
+        revision: bigint;
+        digest: Uint8Array;
+        allowed: boolean;
+        entry_uid: string | null;
+        kind: EntryKind | null;
+        desired: Uint8Array | null;
+      }[]
     >`
-      SELECT d.epoch::text, d.revision, d.digest, p.forward_uid::text, p.desired
+      SELECT d.epoch::text, d.revision, d.digest, d.mass_removal_revision IS NOT DISTINCT FROM d.revision AS allowed, p.entry_uid::text, p.kind, p.desired
         FROM desired_states d LEFT JOIN placements p ON p.gateway_uid = d.gateway_uid
-       WHERE d.gateway_uid = ${gatewayUid}::uuid ORDER BY p.forward_uid`;
+       WHERE d.gateway_uid = ${gatewayUid}::uuid ORDER BY p.entry_uid`;
     const [first] = rows;
     if (!first) return undefined;
     const entries = rows.flatMap((r) =>
-      r.forward_uid !== null && r.desired ? [{ uid: r.forward_uid, desired: r.desired }] : [],
+      r.entry_uid !== null && r.kind && r.desired ? [{ uid: r.entry_uid, kind: r.kind, desired: r.desired }] : [],
     );
-    return { version: { epoch: first.epoch, revision: first.revision, digest: first.digest }, entries };
+    const version = { epoch: first.epoch, revision: first.revision, digest: first.digest };
+    return { version, entries, allowMassRemoval: first.allowed };
+  }
+
+  /** Lets the agent remove as much as this revision does; answers whether the gateway is at that revision. */
+  async allowMassRemoval(tx: Tx, gatewayUid: string, revision: bigint): Promise<boolean> {
+    const { count } = await tx.desiredState.updateMany({
+      where: { gatewayUid, revision },
+      data: { massRemovalRevision: revision },
+    });
+    return count > 0;
+  }
+
+  /** Whether the gateway is to take no changes. */
+  async cordoned(tx: Tx, gatewayUid: string): Promise<boolean> {
+    return (await tx.gateway.findUnique({ where: { uid: gatewayUid }, select: { cordoned: true } }))?.cordoned ?? false;
   }
 
   /** Gives one gateway a new epoch: whatever its agent holds counts no more. */

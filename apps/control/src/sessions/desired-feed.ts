@@ -75,6 +75,8 @@ export class DesiredFeed {
   async next(gatewayUid: string, cursor: bigint, known: bigint): Promise<Next> {
     const rows = await this.database.run((tx) => this.revisions.changesAfter(tx, gatewayUid, cursor, MAX_ROWS));
     if (rows.length === 0) return { kind: known > cursor ? 'gap' : 'nothing' };
+    // Asked after the changes were read: one that was committed after the gateway was cordoned is not told.
+    if (await this.database.run((tx) => this.revisions.cordoned(tx, gatewayUid))) return { kind: 'nothing' };
     const change = foldChanges(cursor, takeBytes(rows, MAX_CHANGE_BYTES));
     return change ? { kind: 'change', change } : { kind: 'gap' };
   }

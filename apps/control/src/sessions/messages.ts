@@ -2,7 +2,8 @@ import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { SessionResponseSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { VERSION } from '@gwctl/shared/version';
-import type { DesiredVersion, FoldedChange } from '../revisions/revisions-core.js';
+import type { WholeState } from '../revisions/revisions.repository.js';
+import type { DesiredEntry, FoldedChange } from '../revisions/revisions-core.js';
 
 /** A part of a snapshot holds at most this many bytes of entries, so that no message comes near the limit of 1 MiB. */
 const PART_BYTES = 256 * 1024;
@@ -42,30 +43,31 @@ export const change = (folded: FoldedChange): Buffer =>
     value: {
       fromRevision: folded.fromRevision,
       revision: folded.revision,
-      upserts: folded.upserts.map(({ uid, desired }) => ({ uid, forward: desired })),
+      upserts: folded.upserts.map(wireEntry),
       removals: [...folded.removals],
       digest: folded.digest,
     },
   });
 
+/** The bytes stand in the field that is named for their kind. */
+const wireEntry = ({ uid, kind, desired }: DesiredEntry) => ({ uid, [kind]: desired });
+
 /** The whole desired state: begin, parts, end. */
-export function* snapshot(
-  version: DesiredVersion,
-  entries: readonly { readonly uid: string; readonly desired: Uint8Array }[],
-): Generator<Buffer> {
+export function* snapshot({ version, entries, allowMassRemoval }: WholeState): Generator<Buffer> {
   const { revision, digest } = version;
-  yield encode({ case: 'snapshotBegin', value: { revision, digest, forwards: entries.length, allowMassRemoval: false } });
-  let part: { uid: string; forward: Uint8Array }[] = [];
+  yield encode({ case: 'snapshotBegin', value: { revision, digest, forwards: entries.length, allowMassRemoval } });
+  let part: ReturnType<typeof wireEntry>[] = [];
   let size = 0;
-  for (const { uid, desired } of entries) {
-    if (size + desired.length > PART_BYTES && part.length > 0) {
+  for (const entry of entries) {
+    const { length } = entry.desired;
+    if (size + length > PART_BYTES && part.length > 0) {
       yield encode({ case: 'snapshotPart', value: { entries: part } });
       part = [];
       size = 0;
     }
-    part.push({ uid, forward: desired });
+    part.push(wireEntry(entry));
     // uid, tags and lengths.
-    size += desired.length + 64;
+    size += length + 64;
   }
   if (part.length > 0) yield encode({ case: 'snapshotPart', value: { entries: part } });
   yield encode({ case: 'snapshotEnd', value: { revision } });

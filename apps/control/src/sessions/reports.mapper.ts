@@ -27,7 +27,7 @@ function placementReport(report: PlacementReport): PlacementReportRecord | undef
   const state = placementStateWords.fromWire(report.state);
   if (!parseUid(report.forwardUid).ok || state === undefined || state === 'UNKNOWN') return undefined;
   return {
-    forwardUid: report.forwardUid,
+    entryUid: report.forwardUid,
     generation: report.generation,
     state,
     report: cleanJson(toJson(PlacementReportSchema, report)),
@@ -68,7 +68,7 @@ export function newEvent(gatewayUid: string, event: EventReport, now: number): N
   return {
     time: new Date(time),
     gatewayUid,
-    forwardUid: parseUid(event.forwardUid).ok ? event.forwardUid : undefined,
+    entryUid: parseUid(event.forwardUid).ok ? event.forwardUid : undefined,
     reason: /^[A-Z][A-Z0-9_]{0,62}$/.test(event.reason) ? event.reason : 'UNSPECIFIED',
     message: cleanText(event.message),
     drift: event.drift ? cleanJson(toJson(DriftSchema, event.drift)) : undefined,

@@ -6,6 +6,7 @@ import type { DesiredFeed } from './desired-feed.js';
 import { InboundLimit } from './inbound-limit.js';
 import { change, goAway, resume, snapshot, welcome } from './messages.js';
 import { Outbound, type Write } from './outbound.js';
+import type { SessionStanding } from './sessions.repository.js';
 
 /** Messages that the agent has not accepted yet and that may be on the way; more wait and are folded into one. */
 const WINDOW = 4;
@@ -40,6 +41,10 @@ export class Session {
   private known = 0n;
   private cordoned = false;
   private unaccepted: bigint[] = [];
+  /** The newest revision of this epoch that the agent has. */
+  private accepted = -1n;
+  /** The revision that was sent with leave to remove much. */
+  private leaveTold: bigint | undefined;
   private greeted = false;
   private pumping = false;
   private woken = false;
@@ -97,11 +102,21 @@ export class Session {
   }
 
   /** What the database says now about this gateway. */
-  notice(standing: { readonly revision: bigint; readonly cordoned: boolean }): void {
+  notice(standing: Pick<SessionStanding, 'revision' | 'cordoned' | 'massRemoval'>): void {
     this.known = standing.revision;
     const uncordoned = this.cordoned && !standing.cordoned;
     this.cordoned = standing.cordoned;
+    if (this.isHeldBack(standing)) {
+      // What was told so far is held back by the agent and will not be accepted; it is told again, with the operator's word.
+      this.unaccepted = [];
+      this.cursor = undefined;
+    }
     if (uncordoned || this.cursor === undefined || standing.revision > this.cursor) this.wake();
+  }
+
+  /** Whether the operator's leave to remove much is about what the agent has not accepted, and has not been told yet. */
+  private isHeldBack({ revision, massRemoval }: Pick<SessionStanding, 'revision' | 'massRemoval'>): boolean {
+    return massRemoval === revision && this.leaveTold !== revision && this.accepted < revision;
   }
 
   /** A message of the agent's. */
@@ -161,6 +176,7 @@ export class Session {
     if (this.ended) return;
     if (beginning?.kind === 'resume') {
       this.cursor = beginning.revision;
+      this.accepted = beginning.revision;
       this.woken = true;
       return this.outbound.send(resume(this.cursor));
     }
@@ -168,7 +184,8 @@ export class Session {
     if (!whole) return this.end(gatewayDeleted());
     if (whole.version.epoch !== this.epoch) return this.end(epochChanged());
     this.logger.debug({ revision: Number(whole.version.revision), forwards: whole.entries.length }, 'sending a snapshot');
-    for (const message of snapshot(whole.version, whole.entries)) {
+    if (whole.allowMassRemoval) this.leaveTold = whole.version.revision;
+    for (const message of snapshot(whole)) {
       if (this.ended) return;
       await this.outbound.send(message);
     }
@@ -202,6 +219,7 @@ export class Session {
       this.logger.warn({ epoch, revision: String(revision) }, 'the agent speaks of a revision that it was not told; ignored');
       return false;
     }
+    if (revision > this.accepted) this.accepted = revision;
     const before = this.unaccepted.length;
     this.unaccepted = this.unaccepted.filter((sent) => sent > revision);
     if (before >= WINDOW && this.unaccepted.length < WINDOW) this.wake();

@@ -37,10 +37,10 @@ describe('session', () => {
     expect(session.forward(first.uid)).toMatchObject({ name: 'new-1', generation: 1n, enabled: true });
     const second = await add('new-2', 'gw-new');
     await session.until(() => session.revision === 2n);
-    expect(session.forwards.size).toBe(2);
+    expect(session.entries.size).toBe(2);
     await control.call(ForwardService.method.deleteForward, { name: 'new-1' });
     await session.until(() => session.revision === 3n);
-    expect([...session.forwards.keys()]).toEqual([second.uid]);
+    expect([...session.entries.keys()]).toEqual([second.uid]);
     const last = session.received.at(-1);
     expect(last?.case === 'change' && digestsEqual(last.value.digest, session.digest)).toBe(true);
   });
@@ -57,9 +57,9 @@ describe('session', () => {
     await again.until(() => again.revision === 2n);
     expect(again.has('resume')).toBe(true);
     expect(again.has('snapshotBegin')).toBe(false);
-    expect(again.forwards.size).toBe(2);
+    expect(again.entries.size).toBe(2);
     // The same revision with other contents: corrupted on disk, or a database that went another way.
-    const corrupt = agent.connect({}, { ...held, forwards: new Map([[[...held.forwards.keys()][0]!, new Uint8Array([1])]]) });
+    const corrupt = agent.connect({}, { ...held, entries: new Map([[[...held.entries.keys()][0]!, new Uint8Array([1])]]) });
     await corrupt.until(() => corrupt.has('snapshotEnd'));
     expect(corrupt.has('resume')).toBe(false);
   });
@@ -75,7 +75,7 @@ describe('session', () => {
     ]);
     const again = agent.connect({}, held);
     await again.until(() => again.has('snapshotEnd'));
-    expect(again.forwards.size).toBe(2);
+    expect(again.entries.size).toBe(2);
   });
 
   it('gives the gateway a new epoch when the agent holds what this database never issued (restored backup)', async () => {
@@ -184,7 +184,40 @@ describe('session', () => {
     expect(session.revision).toBe(0n);
     await cordon(false);
     await session.until(() => session.revision === 1n);
-    expect(session.forwards.size).toBe(1);
+    expect(session.entries.size).toBe(1);
+  });
+
+  it('tells what the agent holds back once more, with the word of the operator who asked for that very revision', async () => {
+    const agent = await control.agent('gw-held');
+    const session = agent.connect();
+    // An agent that holds the snapshot back accepts nothing, whatever follows.
+    session.answers = false;
+    await session.until(() => session.has('snapshotEnd'));
+    for (let i = 0; i < 6; i++) await add(`held-${i}`, 'gw-held');
+    await session.until(() => session.received.filter((m) => m.case === 'change').length === 3);
+    const allow = (revision: bigint) => control.call(GatewayService.method.allowMassRemoval, { name: 'gw-held', revision });
+    await expect(allow(5n)).rejects.toMatchObject({ code: 'ABORTED', reason: 'REVISION_PASSED' });
+    session.answers = true;
+    expect((await allow(6n)).status?.revision).toBe(6n);
+    const begins = () => session.received.flatMap((m) => (m.case === 'snapshotBegin' ? [m.value] : []));
+    await session.until(() => session.revision === 6n);
+    expect(begins().map((b) => [b.revision, b.allowMassRemoval])).toEqual([
+      [0n, false],
+      [6n, true],
+    ]);
+    expect(session.entries.size).toBe(6);
+    // Accepted: nothing is told twice, and the next revision has no leave.
+    await add('held-6', 'gw-held');
+    await session.until(() => session.revision === 7n);
+    expect(begins()).toHaveLength(2);
+    const { rows } = await control.database.sql.query(
+      "SELECT after FROM audit_entries WHERE method LIKE '%AllowMassRemoval' AND result = 'OK'",
+    );
+    expect(rows).toEqual([{ after: { massRemovalRevision: 6 } }]);
+    const stranger = agent.connect({ instanceId: 'b' });
+    await stranger.until(() => stranger.has('snapshotEnd'));
+    const begin = stranger.received.find((m) => m.case === 'snapshotBegin')?.value;
+    expect(begin).toMatchObject({ revision: 7n, allowMassRemoval: false });
   });
 
   it('cuts the session of a deleted gateway, and of one that enrols anew', async () => {
@@ -206,7 +239,7 @@ describe('session', () => {
     session.answers = true;
     session.say({ case: 'accepted', value: { epoch: session.epoch, revision: session.revision } });
     await session.until(() => session.revision === 20n);
-    expect(session.forwards.size).toBe(20);
+    expect(session.entries.size).toBe(20);
   });
 
   it('sends a large desired state in parts of at most 256 KiB', async () => {
@@ -220,7 +253,7 @@ describe('session', () => {
       [rows[0].uid],
     );
     const session = await synced(agent);
-    expect(session.forwards.size).toBe(5000);
+    expect(session.entries.size).toBe(5000);
     expect(session.received.filter((m) => m.case === 'snapshotPart').length).toBeGreaterThan(3);
   });
 

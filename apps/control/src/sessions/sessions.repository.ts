@@ -30,6 +30,8 @@ export interface SessionStanding {
   readonly epoch: string;
   readonly revision: bigint;
   readonly cordoned: boolean;
+  /** The revision whose removals an operator asked for. */
+  readonly massRemoval: bigint | undefined;
   /** Serial numbers that the gateway's agent may use. */
   readonly serials: readonly string[];
 }
@@ -83,11 +85,12 @@ export class SessionsRepository {
         epoch: string;
         revision: bigint;
         cordoned: boolean;
+        mass_removal_revision: bigint | null;
         active_serial: string | null;
         pending_serial: string | null;
       }[]
     >`
-      SELECT g.uid::text AS gateway_uid, s.session_uid::text, d.epoch::text, d.revision, g.cordoned, i.active_serial, i.pending_serial
+      SELECT g.uid::text AS gateway_uid, s.session_uid::text, d.epoch::text, d.revision, g.cordoned, d.mass_removal_revision, i.active_serial, i.pending_serial
         FROM gateways g
         JOIN desired_states d ON d.gateway_uid = g.uid
         LEFT JOIN sessions s ON s.gateway_uid = g.uid AND s.end_time IS NULL
@@ -99,6 +102,7 @@ export class SessionsRepository {
       epoch: row.epoch,
       revision: row.revision,
       cordoned: row.cordoned,
+      massRemoval: row.mass_removal_revision ?? undefined,
       serials: [row.active_serial, row.pending_serial].filter((serial) => serial !== null),
     }));
   }

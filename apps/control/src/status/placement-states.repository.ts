@@ -3,9 +3,8 @@ import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/database.js';
 import { Prisma } from '../database/generated/client.js';
 
-/** How one forward stands on one gateway, as the view placement_states says. */
+/** How one forward or egress stands on one gateway, as the view placement_states says. */
 export interface PlacementState {
-  readonly forwardUid: string;
   readonly gatewayUid: string;
   readonly gateway: string;
   readonly state: PlacementStateWord;
@@ -20,7 +19,7 @@ export interface PlacementState {
 }
 
 interface Row {
-  forward_uid: string;
+  uid: string;
   gateway_uid: string;
   gateway: string;
   state: PlacementStateWord;
@@ -36,15 +35,24 @@ interface Row {
 @Injectable()
 export class PlacementStatesRepository {
   /** By forward; in the order of the gateways' names. */
-  async ofForwards(tx: Tx, forwardUids: readonly string[]): Promise<ReadonlyMap<string, readonly PlacementState[]>> {
-    const states = new Map<string, PlacementState[]>(forwardUids.map((uid) => [uid, []]));
-    if (forwardUids.length === 0) return states;
+  ofForwards(tx: Tx, uids: readonly string[]): Promise<ReadonlyMap<string, readonly PlacementState[]>> {
+    return this.of(tx, Prisma.sql`forward_uid`, uids);
+  }
+
+  /** By egress. */
+  ofEgresses(tx: Tx, uids: readonly string[]): Promise<ReadonlyMap<string, readonly PlacementState[]>> {
+    return this.of(tx, Prisma.sql`egress_uid`, uids);
+  }
+
+  private async of(tx: Tx, column: Prisma.Sql, uids: readonly string[]): Promise<ReadonlyMap<string, readonly PlacementState[]>> {
+    const states = new Map<string, PlacementState[]>(uids.map((uid) => [uid, []]));
+    if (uids.length === 0) return states;
     const rows = await tx.$queryRaw<Row[]>`
-      SELECT forward_uid::text, gateway_uid::text, gateway, state, connected, generation, revision, observed_generation, report, report_time
-        FROM placement_states WHERE forward_uid = ANY(${forwardUids as string[]}::uuid[]) ORDER BY gateway`;
+      SELECT ${column}::text AS uid, gateway_uid::text, gateway, state, connected, generation, revision, observed_generation, report,
+             report_time
+        FROM placement_states WHERE ${column} = ANY(${uids as string[]}::uuid[]) ORDER BY gateway`;
     for (const row of rows)
-      states.get(row.forward_uid)?.push({
-        forwardUid: row.forward_uid,
+      states.get(row.uid)?.push({
         gatewayUid: row.gateway_uid,
         gateway: row.gateway,
         state: row.state,

@@ -39,8 +39,8 @@ describe('reports of agents', () => {
     }
     return { session: { gatewayUid, sessionUid }, forwards };
   };
-  const report = (forwardUid: string, state: PlacementReportRecord['state'], generation = 2n) => ({
-    forwardUid,
+  const report = (entryUid: string, state: PlacementReportRecord['state'], generation = 2n) => ({
+    entryUid,
     generation,
     state,
     report: {},
@@ -69,7 +69,7 @@ describe('reports of agents', () => {
     expect(await states(session.gatewayUid)).toEqual({ [a]: 'DEGRADED', [b]: 'REJECTED', [c]: 'PENDING' });
     expect(
       published
-        .filter((h) => h.topic === 'forward')
+        .filter((h) => h.topic === 'entry')
         .map((h) => h.uid)
         .sort(),
     ).toEqual([...forwards].sort());

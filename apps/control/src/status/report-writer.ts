@@ -59,7 +59,7 @@ export class ReportWriter implements OnApplicationShutdown {
       try {
         const written = await this.database.transaction((tx) => this.reports.write(tx, [...batch.values()]));
         this.notifications.publish([
-          ...written.forwardUids.map((uid) => ({ topic: 'forward' as const, uid })),
+          ...written.entryUids.map((uid) => ({ topic: 'entry' as const, uid })),
           ...written.firstSpoken.map((uid) => ({ topic: 'session' as const, uid })),
           ...[...batch.values()].map(({ gatewayUid }) => ({ topic: 'gateway' as const, uid: gatewayUid })),
         ]);
@@ -90,5 +90,5 @@ function merge(into: PendingReport, update: ReportUpdate): void {
     into.complete = true;
   }
   if (spoke) into.spoke = true;
-  for (const report of placements ?? []) into.placements.set(report.forwardUid, report);
+  for (const report of placements ?? []) into.placements.set(report.entryUid, report);
 }

@@ -3,7 +3,8 @@ import type { Tx } from '../database/database.js';
 
 /** What an agent said about one placement, checked and cleaned. */
 export interface PlacementReportRecord {
-  readonly forwardUid: string;
+  /** Of the forward or the egress. */
+  readonly entryUid: string;
   readonly generation: bigint;
   readonly state: 'PENDING' | 'ACTIVE' | 'DEGRADED' | 'REJECTED' | 'EXPIRED' | 'DISABLED';
   /** gwctl.agent.v1.PlacementReport as protobuf JSON. */
@@ -29,7 +30,7 @@ export interface PendingReport {
 
 /** What a batch of reports changed. */
 export interface WrittenReports {
-  readonly forwardUids: readonly string[];
+  readonly entryUids: readonly string[];
   /** Gateways whose agent spoke about its placements for the first time in its session. */
   readonly firstSpoken: readonly string[];
 }
@@ -41,7 +42,7 @@ export class ReportsRepository {
     await this.writeGateways(tx, reports);
     const forgotten = await this.forgetUnnamed(tx, reports);
     const written = await this.writePlacements(tx, reports);
-    return { forwardUids: [...forgotten, ...written], firstSpoken: await this.markSpoken(tx, reports) };
+    return { entryUids: [...forgotten, ...written], firstSpoken: await this.markSpoken(tx, reports) };
   }
 
   private async writeGateways(tx: Tx, reports: readonly PendingReport[]): Promise<void> {
@@ -71,7 +72,7 @@ export class ReportsRepository {
       [...r.placements.values()].map((p) => ({
         g: r.gatewayUid,
         s: r.sessionUid,
-        f: p.forwardUid,
+        e: p.entryUid,
         generation: String(p.generation),
         state: p.state,
         report: p.report,
@@ -79,29 +80,29 @@ export class ReportsRepository {
     );
     if (rows.length === 0) return [];
     // FOR KEY SHARE: a placement that is being deleted right now is waited for and then not there, instead of failing the batch.
-    const written = await tx.$queryRaw<{ forward_uid: string }[]>`
-      INSERT INTO placement_reports (gateway_uid, forward_uid, generation, state, report)
-      SELECT p.gateway_uid, p.forward_uid, x.generation, x.state, x.report
-        FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(g uuid, s uuid, f uuid, generation bigint, state text, report jsonb)
+    const written = await tx.$queryRaw<{ entry_uid: string }[]>`
+      INSERT INTO placement_reports (gateway_uid, entry_uid, generation, state, report)
+      SELECT p.gateway_uid, p.entry_uid, x.generation, x.state, x.report
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS x(g uuid, s uuid, e uuid, generation bigint, state text, report jsonb)
         JOIN sessions s ON s.gateway_uid = x.g AND s.session_uid = x.s
-        JOIN placements p ON p.gateway_uid = x.g AND p.forward_uid = x.f AND x.generation <= p.generation
-       ORDER BY p.gateway_uid, p.forward_uid FOR KEY SHARE OF p
-      ON CONFLICT (gateway_uid, forward_uid) DO UPDATE
+        JOIN placements p ON p.gateway_uid = x.g AND p.entry_uid = x.e AND x.generation <= p.generation
+       ORDER BY p.gateway_uid, p.entry_uid FOR KEY SHARE OF p
+      ON CONFLICT (gateway_uid, entry_uid) DO UPDATE
         SET generation = excluded.generation, state = excluded.state, report = excluded.report, report_time = now()
         WHERE placement_reports.generation <= excluded.generation
-      RETURNING forward_uid::text`;
-    return written.map((row) => row.forward_uid);
+      RETURNING entry_uid::text`;
+    return written.map((row) => row.entry_uid);
   }
 
   private async forgetUnnamed(tx: Tx, reports: readonly PendingReport[]): Promise<readonly string[]> {
     const forgotten: string[] = [];
     for (const r of reports.filter(({ complete }) => complete)) {
-      const rows = await tx.$queryRaw<{ forward_uid: string }[]>`
+      const rows = await tx.$queryRaw<{ entry_uid: string }[]>`
         DELETE FROM placement_reports pr USING sessions s
          WHERE pr.gateway_uid = ${r.gatewayUid}::uuid AND s.gateway_uid = pr.gateway_uid AND s.session_uid = ${r.sessionUid}::uuid
-           AND pr.forward_uid <> ALL (${[...r.placements.keys()]}::uuid[])
-        RETURNING pr.forward_uid::text`;
-      forgotten.push(...rows.map((row) => row.forward_uid));
+           AND pr.entry_uid <> ALL (${[...r.placements.keys()]}::uuid[])
+        RETURNING pr.entry_uid::text`;
+      forgotten.push(...rows.map((row) => row.entry_uid));
     }
     return forgotten;
   }

@@ -11,7 +11,7 @@ function bell() {
       return () => listeners.delete(listener);
     },
   } as unknown as Notifications;
-  return { notifications, listeners, ring: (uid: string) => listeners.forEach((l) => void l({ topic: 'forward', uid })) };
+  return { notifications, listeners, ring: (uid: string) => listeners.forEach((l) => void l({ topic: 'entry', uid })) };
 }
 
 describe('watch', () => {

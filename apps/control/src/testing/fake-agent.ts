@@ -3,6 +3,9 @@ import { webcrypto } from 'node:crypto';
 import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import {
+  type DesiredEgress,
+  DesiredEgressSchema,
+  type DesiredEntry,
   type DesiredForward,
   DesiredForwardSchema,
   EnrolService,
@@ -11,6 +14,7 @@ import {
   type SessionResponse,
   SessionService,
 } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
+import { type GatewaySettings, GatewaySettingsSchema } from '@gwctl/proto/gwctl/v1/types_pb';
 import { EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
 import type { AppError } from '@gwctl/shared/errors/app-error';
 import { unary } from '@gwctl/shared/grpc/client';
@@ -90,12 +94,13 @@ export class FakeAgent {
 export interface Held {
   readonly epoch: string;
   readonly revision: bigint;
-  readonly forwards: ReadonlyMap<string, Uint8Array>;
+  readonly entries: ReadonlyMap<string, Uint8Array>;
 }
 
 export class FakeSession {
   readonly received: SessionResponse['message'][] = [];
-  readonly forwards: Map<string, Uint8Array>;
+  /** Of every kind, by uid. */
+  readonly entries: Map<string, Uint8Array>;
   epoch = '';
   revision = 0n;
   /** Whether it says Accepted and Applied by itself. */
@@ -105,7 +110,7 @@ export class FakeSession {
   private readonly waiting = new Set<() => void>();
 
   constructor(client: Client, hello: Hello, held: Held | undefined) {
-    this.forwards = new Map(held?.forwards);
+    this.entries = new Map(held?.entries);
     this.revision = held?.revision ?? 0n;
     const method = SessionService.method.session;
     const definition = methodDefinition(method);
@@ -121,7 +126,7 @@ export class FakeSession {
         this.look();
       });
     });
-    const holds = held && { epoch: held.epoch, acceptedRevision: held.revision, digest: digestOf(held.forwards) };
+    const holds = held && { epoch: held.epoch, acceptedRevision: held.revision, digest: digestOf(held.entries) };
     this.say({ case: 'hello', value: { ...hello, ...holds } });
   }
 
@@ -134,16 +139,27 @@ export class FakeSession {
   }
 
   get held(): Held {
-    return { epoch: this.epoch, revision: this.revision, forwards: new Map(this.forwards) };
+    return { epoch: this.epoch, revision: this.revision, entries: new Map(this.entries) };
   }
 
   get digest(): Uint8Array {
-    return digestOf(this.forwards);
+    return digestOf(this.entries);
   }
 
   forward(uid: string): DesiredForward | undefined {
-    const bytes = this.forwards.get(uid);
+    const bytes = this.entries.get(uid);
     return bytes && fromBinary(DesiredForwardSchema, bytes);
+  }
+
+  egress(uid: string): DesiredEgress | undefined {
+    const bytes = this.entries.get(uid);
+    return bytes && fromBinary(DesiredEgressSchema, bytes);
+  }
+
+  /** The settings of the gateway with this uid, where it was told any. */
+  settings(gatewayUid: string): GatewaySettings | undefined {
+    const bytes = this.entries.get(gatewayUid);
+    return bytes && fromBinary(GatewaySettingsSchema, bytes);
   }
 
   /** Resolves when `condition` holds; it is looked at whenever something arrives. */
@@ -172,15 +188,23 @@ export class FakeSession {
   private take(message: SessionResponse['message']): void {
     this.received.push(message);
     if (message.case === 'welcome') this.epoch = message.value.epoch;
-    if (message.case === 'snapshotBegin') this.forwards.clear();
-    if (message.case === 'snapshotPart') for (const { uid, forward } of message.value.entries) this.forwards.set(uid, forward);
+    if (message.case === 'snapshotBegin') this.entries.clear();
+    if (message.case === 'snapshotPart') this.put(message.value.entries);
     if (message.case === 'snapshotEnd') this.reached(message.value.revision);
     if (message.case === 'change') {
-      for (const { uid, forward } of message.value.upserts) this.forwards.set(uid, forward);
-      for (const uid of message.value.removals) this.forwards.delete(uid);
+      this.put(message.value.upserts);
+      for (const uid of message.value.removals) this.entries.delete(uid);
       this.reached(message.value.revision);
     }
     this.look();
+  }
+
+  private put(entries: readonly DesiredEntry[]): void {
+    for (const { uid, forward, egress, settings } of entries) {
+      const [content, ...more] = [forward, egress, settings].filter((bytes) => bytes.length > 0);
+      if (!content || more.length > 0) throw new Error(`entry ${uid} does not hold exactly one content`);
+      this.entries.set(uid, content);
+    }
   }
 
   private reached(revision: bigint): void {
@@ -195,5 +219,5 @@ export class FakeSession {
   }
 }
 
-export const digestOf = (forwards: ReadonlyMap<string, Uint8Array>): Uint8Array =>
-  [...forwards].reduce((digest, [uid, bytes]) => xorInto(digest, entryHash(uid, bytes)), EMPTY_DIGEST);
+export const digestOf = (entries: ReadonlyMap<string, Uint8Array>): Uint8Array =>
+  [...entries].reduce((digest, [uid, bytes]) => xorInto(digest, entryHash(uid, bytes)), EMPTY_DIGEST);

@@ -14,7 +14,7 @@ export function applyMask<D extends DescMessage>(
   source: MessageShape<D>,
   mask: { readonly paths: readonly string[]; readonly writable: readonly string[] },
 ): MessageShape<D> {
-  if (mask.paths.length === 0) throw invalid('is empty; name the fields that change, for instance spec.targets');
+  if (mask.paths.length === 0) throw invalid('is empty; name the fields that change, for instance labels or spec');
   const result = clone(desc, current);
   for (const path of mask.paths) {
     if (!mask.writable.some((w) => path === w || path.startsWith(`${w}.`)))
