@@ -22,7 +22,12 @@ const all = await everyCommand(commands, []);
 
 /** The words of `gwctl ...` in an example, up to a pipe or a redirection. */
 const words = (line: string): string[] | undefined =>
-  /(?:^|[^-\w])gwctl ((?:[^|>)]|\|(?! ))*)/.exec(line)?.[1]?.trim().split(/ +/);
+  /(?:^|[^-\w])gwctl ((?:[^|>)]|\|(?! ))*)/
+    .exec(line)?.[1]
+    ?.trim()
+    .split(/ +/)
+    // As a shell takes quotes off.
+    .map((word) => word.replace(/^'(.*)'$/, '$1'));
 
 describe.each(all)('gwctl $path', ({ path, command }) => {
   it('is defined under its own path', () => {
@@ -63,10 +68,12 @@ describe('the tree', () => {
       'gateway add',
       'gateway list',
       'gateway get',
+      'gateway set',
       'gateway token',
       'gateway label',
       'gateway cordon',
       'gateway uncordon',
+      'gateway allow-removal',
       'gateway delete',
       'forward add',
       'forward list',
@@ -76,6 +83,13 @@ describe('the tree', () => {
       'forward enable',
       'forward disable',
       'forward extend',
+      'egress add',
+      'egress list',
+      'egress get',
+      'egress set',
+      'egress delete',
+      'egress enable',
+      'egress disable',
       'status',
       'events',
       'completion',

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { commands } from '../commands/index.js';
 import { type Names, offer } from './completion.js';
 
-const names: Names = async (of) => ({ forwards: ['web', 'dns'], gateways: ['gw1', 'gw2'], contexts: ['default', 'lab'] })[of];
+const names: Names = async (of) =>
+  ({ forwards: ['web', 'dns'], egresses: ['lan-out'], gateways: ['gw1', 'gw2'], contexts: ['default', 'lab'] })[of];
 
 const offered = async (line: string) => {
   const result = await offer(commands, line.split(' '), names);
@@ -23,7 +24,10 @@ describe('offer', () => {
     ['forward add web --dr', ['--driver', '--dry-run']],
     ['forward add web --driver auto --dr', ['--dry-run']],
     ['forward add web --target a --tar', ['--target']],
-    ['forward set web --no', ['--no-announce', '--no-takeover']],
+    ['forward set web --no', ['--no-clamp-mss', '--no-announce', '--no-takeover']],
+    ['egress get ', ['lan-out']],
+    ['egress add x --snat ', ['masquerade']],
+    ['gateway set gw1 --drift ', ['repair', 'report']],
     ['forward list -o ', ['table', 'wide', 'json', 'yaml', 'name']],
     ['-o json forward list --st', ['--state']],
     ['--context ', ['default', 'lab']],

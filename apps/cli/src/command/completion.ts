@@ -14,7 +14,7 @@ export interface Candidate {
 export type Offer = { readonly kind: 'words'; readonly candidates: readonly Candidate[] } | { readonly kind: 'files' };
 
 /** Names that only the control plane or the config file knows. */
-export type Names = (of: 'forwards' | 'gateways' | 'contexts') => Promise<readonly string[]>;
+export type Names = (of: 'forwards' | 'egresses' | 'gateways' | 'contexts') => Promise<readonly string[]>;
 
 /** What may stand in place of the last of `words`, by the definitions of the commands. */
 export async function offer(root: Group, words: readonly string[], names: Names): Promise<Offer> {

@@ -10,7 +10,7 @@ import type { Format } from '../output/format.js';
 export type Parser<T> = (text: string) => Result<T, string>;
 
 /** Where completion finds candidates: names that the control plane knows, contexts of the config file, files, or fixed words. */
-export type Completion = 'forwards' | 'gateways' | 'contexts' | 'files' | readonly string[];
+export type Completion = 'forwards' | 'egresses' | 'gateways' | 'contexts' | 'files' | readonly string[];
 
 interface OptionBase {
   readonly summary: string;

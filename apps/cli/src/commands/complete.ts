@@ -28,7 +28,11 @@ export const complete = defineCommand({
 const namesOf: (context: Context, of: Parameters<Names>[0]) => ReturnType<Names> = async (context, of) => {
   if (of === 'contexts') return (await context.config.read()).contexts.map((c) => c.name);
   const controlPlane = await context.controlPlane();
-  const resources = of === 'forwards' ? controlPlane.forwards.list({}) : controlPlane.gateways.list({});
+  const resources = {
+    forwards: () => controlPlane.forwards.list({}),
+    egresses: () => controlPlane.egresses.list({}),
+    gateways: () => controlPlane.gateways.list({}),
+  }[of]();
   const { items } = await take<{ readonly metadata: { readonly name: string } }>(resources, MOST);
   return items.map((r) => r.metadata.name);
 };

@@ -1,5 +1,6 @@
 import { parseName } from '@gwctl/shared/domain/names';
 import { defineCommand, value } from '../command/definition.js';
+import { CliError } from '../errors/cli-error.js';
 import { listOptions } from '../flags/list-flags.js';
 import { parseLimit } from '../flags/number.js';
 import { eventView } from '../output/event-view.js';
@@ -16,6 +17,7 @@ export const events = defineCommand({
   args: {},
   options: {
     forward: value({ placeholder: 'NAME', summary: 'Only those of this forward', parse: parseName, complete: 'forwards' }),
+    egress: value({ placeholder: 'NAME', summary: 'Only those of this egress', parse: parseName, complete: 'egresses' }),
     gateway: value({ placeholder: 'GW', summary: 'Only those of this gateway', parse: parseName, complete: 'gateways' }),
     ...listOptions,
     limit: value({
@@ -31,9 +33,17 @@ export const events = defineCommand({
     { says: 'What happened to one forward', command: 'gwctl events --forward gitbucket-ssh --limit 0' },
   ],
   async run(context, { options, output }) {
-    const { forward, gateway, limit = DEFAULT_LIMIT } = options;
+    const { forward, egress, gateway, limit = DEFAULT_LIMIT } = options;
+    if (forward !== undefined && egress !== undefined)
+      throw CliError.usage([
+        { field: '--egress', description: 'an event is of a forward or of an egress; leave out one of them' },
+      ]);
     const controlPlane = await context.controlPlane();
-    const filter = { ...(forward === undefined ? {} : { forward }), ...(gateway === undefined ? {} : { gateway }) };
+    const filter = {
+      ...(forward === undefined ? {} : { forward }),
+      ...(egress === undefined ? {} : { egress }),
+      ...(gateway === undefined ? {} : { gateway }),
+    };
     const { items, more } = await take(controlPlane.events.list(filter), limit);
     await printList(context, eventView, items, { format: output, headers: !options.noHeaders, none: 'no events match' });
     if (more) context.talk(`these are the newest ${items.length}; raise --limit to see older ones`);

@@ -9,14 +9,16 @@ export const commands = group('Port forwards on a fleet of Linux gateways: said 
     show: leaf(async () => (await import('./context/show.js')).showContext),
     delete: leaf(async () => (await import('./context/delete.js')).deleteContext),
   }),
-  gateway: group('Gateways: managed Linux hosts that carry forwards', {
+  gateway: group('Gateways: managed Linux hosts that carry forwards and egresses', {
     add: leaf(async () => (await import('./gateway/add.js')).addGateway),
     list: leaf(async () => (await import('./gateway/list.js')).listGateways),
     get: leaf(async () => (await import('./gateway/get.js')).getGateway),
+    set: leaf(async () => (await import('./gateway/set.js')).setGateway),
     token: leaf(async () => (await import('./gateway/token.js')).gatewayToken),
     label: leaf(async () => (await import('./gateway/label.js')).labelGateway),
     cordon: leaf(async () => (await import('./gateway/cordon.js')).cordonGateway),
     uncordon: leaf(async () => (await import('./gateway/uncordon.js')).uncordonGateway),
+    'allow-removal': leaf(async () => (await import('./gateway/allow-removal.js')).allowRemoval),
     delete: leaf(async () => (await import('./gateway/delete.js')).deleteGateway),
   }),
   forward: group('Forwards: what arrives at a listener goes to a target', {
@@ -28,6 +30,15 @@ export const commands = group('Port forwards on a fleet of Linux gateways: said 
     enable: leaf(async () => (await import('./forward/enable.js')).enableForward),
     disable: leaf(async () => (await import('./forward/disable.js')).disableForward),
     extend: leaf(async () => (await import('./forward/extend.js')).extendForward),
+  }),
+  egress: group('Egresses: what leaves from inside gets an outside source address', {
+    add: leaf(async () => (await import('./egress/add.js')).addEgress),
+    list: leaf(async () => (await import('./egress/list.js')).listEgresses),
+    get: leaf(async () => (await import('./egress/get.js')).getEgress),
+    set: leaf(async () => (await import('./egress/set.js')).setEgress),
+    delete: leaf(async () => (await import('./egress/delete.js')).deleteEgress),
+    enable: leaf(async () => (await import('./egress/enable.js')).enableEgress),
+    disable: leaf(async () => (await import('./egress/disable.js')).disableEgress),
   }),
   status: leaf(async () => (await import('./status.js')).status),
   events: leaf(async () => (await import('./events.js')).events),

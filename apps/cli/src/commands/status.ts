@@ -3,8 +3,8 @@ import { defineCommand } from '../command/definition.js';
 import type { ControlPlane } from '../context/control-plane.js';
 import { fieldLines, timeWithDistance } from '../output/description.js';
 import { toJson, toYaml } from '../output/documents.js';
-import { stateSummary } from '../output/forward-view.js';
 import { connectionText } from '../output/gateway-view.js';
+import { stateOf, stateSummary } from '../output/placement-view.js';
 import { tableLines } from '../output/table.js';
 import { take } from '../output/view.js';
 import type { SystemStatusResource } from '../resources/system.js';
@@ -65,7 +65,18 @@ async function troubleLines(controlPlane: ControlPlane, s: SystemStatusResource)
     cut ||= more;
     for (const f of items) rows.set(f.metadata.name, [f.metadata.name, stateSummary(f)]);
   }
+  const egresses = await troubledEgresses(controlPlane, s);
   if (rows.size > 0) lines.push('', 'Forwards to look at:', ...tableLines([...rows.values()]).map((l) => `  ${l}`));
   if (cut) lines.push('  ... and more: gwctl forward list --state STATE');
+  if (egresses.length > 0) lines.push('', 'Egresses to look at:', ...tableLines(egresses).map((l) => `  ${l}`));
   return lines;
+}
+
+async function troubledEgresses(controlPlane: ControlPlane, s: SystemStatusResource): Promise<string[][]> {
+  if (TROUBLE.every((state) => (s.placements[state] ?? 0) === 0)) return [];
+  const { items } = await take(controlPlane.egresses.list({}), 0);
+  const troubled = items.filter(({ metadata, status: { placements } }) =>
+    placements.some((p) => TROUBLE.some((state) => state === stateOf(p, metadata.generation ?? 0))),
+  );
+  return troubled.slice(0, NAMED).map((e) => [e.metadata.name, stateSummary(e)]);
 }

@@ -28,6 +28,10 @@ const PARTS: readonly (readonly [ForwardChanges, readonly string[]])[] = [
   [{ enabled: false }, ['spec.enabled']],
   [{ expires: 'never' }, ['spec.expires']],
   [{ takeover: true }, ['spec.takeover']],
+  [{ affinity: 'client' }, ['spec.affinity']],
+  [{ helper: 'ftp' }, ['spec.helper']],
+  [{ clampMss: true }, ['spec.clamp_mss']],
+  [{ healthCheck: { mode: 'tcp', port: 81 } }, ['spec.health_check']],
 ];
 
 const stored = () =>
@@ -106,12 +110,25 @@ describe('changes', () => {
       allowSources: [],
       expires: 'never',
       snat: { mode: 'address', address: '192.0.2.7' },
+      targets: [{ host: '192.0.2.8', weight: 3 }, { host: 'db.example.net' }],
+      affinity: 'client',
+      helper: 'ftp',
+      clampMss: true,
+      healthCheck: { mode: 'tcp', port: 81 },
     };
     applyMask(changed, create(ForwardSchema, fromChanges('web', changes)), maskOf(changes));
     expect(toForward(changed).spec).toMatchObject({
       listen: { protocol: 'tcp+udp', ports: '53-54', interface: 'eth0', announce: true },
       allowSources: [],
       snat: { mode: 'address', address: '192.0.2.7' },
+      targets: [
+        { host: '192.0.2.8', weight: 3 },
+        { host: 'db.example.net', weight: 1 },
+      ],
+      affinity: 'client',
+      helper: 'ftp',
+      clampMss: true,
+      healthCheck: { mode: 'tcp', port: 81 },
     });
     expect(toForward(changed).spec).not.toHaveProperty('expires');
   });

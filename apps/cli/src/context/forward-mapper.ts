@@ -4,23 +4,26 @@ import type {
   Forward,
   ForwardFilterSchema,
   ForwardSchema,
-  Placement,
   ForwardSpec as WireForwardSpec,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { type Listener, type ResolvedTarget, TargetHealth } from '@gwctl/proto/gwctl/v1/types_pb';
 import type { Placing } from '@gwctl/shared/domain/forward';
 import { wireTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
-import { driverWords, onChangeWords, placementStateWords, protocolWords, snatWords } from '@gwctl/shared/wire/words';
-import type {
-  ForwardResource,
-  ForwardSpecResource,
-  ListenerResource,
-  PlacementResource,
-  ResolvedTargetResource,
-} from '../resources/forward.js';
+import {
+  affinityWords,
+  driverWords,
+  healthCheckWords,
+  helperWords,
+  onChangeWords,
+  placementStateWords,
+  protocolWords,
+  snatWords,
+} from '@gwctl/shared/wire/words';
+import { rawTarget } from '../flags/target.js';
+import type { ForwardResource, ForwardSpecResource } from '../resources/forward.js';
 import type { ForwardChanges, NewForward } from '../resources/forward-input.js';
-import { count, optionalText, optionalTime, toCondition, toDrift, toViolation, wordOr } from './common-mapper.js';
+import { count, optionalText, optionalTime, wordOr } from './common-mapper.js';
 import type { ForwardFilter } from './control-plane.js';
+import { toListener, toPlacement } from './placement-mapper.js';
 
 export function toForward(f: Forward): ForwardResource {
   return {
@@ -41,7 +44,7 @@ export function toForward(f: Forward): ForwardResource {
 }
 
 function toSpec(spec: WireForwardSpec | undefined): ForwardSpecResource {
-  const { on, listen, snat } = spec ?? {};
+  const { on, listen, snat, healthCheck } = spec ?? {};
   return {
     ...optionalText('description', spec?.description ?? ''),
     ...optionalText('owner', spec?.owner ?? ''),
@@ -60,63 +63,18 @@ function toSpec(spec: WireForwardSpec | undefined): ForwardSpecResource {
     },
     driver: wordOr(driverWords.fromWire(spec?.driver ?? 0), spec?.driver ?? 0),
     onChange: wordOr(onChangeWords.fromWire(spec?.onChange ?? 0), spec?.onChange ?? 0),
+    affinity: wordOr(affinityWords.fromWire(spec?.affinity ?? 0), spec?.affinity ?? 0),
+    helper: wordOr(helperWords.fromWire(spec?.helper ?? 0), spec?.helper ?? 0),
+    ...(spec?.clampMss ? { clampMss: true } : {}),
+    healthCheck: {
+      mode: wordOr(healthCheckWords.fromWire(healthCheck?.mode ?? 0), healthCheck?.mode ?? 0),
+      ...(healthCheck?.port ? { port: healthCheck.port } : {}),
+    },
     enabled: spec?.enabled ?? false,
     ...optionalTime('expires', spec?.expires),
     ...(spec?.takeover ? { takeover: true } : {}),
   };
 }
-
-function toListener(l: Listener): ListenerResource {
-  return {
-    ...optionalText('address', l.address),
-    ...optionalText('interface', l.interface),
-    protocol: wordOr(protocolWords.fromWire(l.protocol), l.protocol),
-    ...(l.ports ? { ports: l.ports.first === l.ports.last ? `${l.ports.first}` : `${l.ports.first}-${l.ports.last}` } : {}),
-    ...(l.announce ? { announce: true } : {}),
-  };
-}
-
-function toPlacement(p: Placement): PlacementResource {
-  return {
-    gateway: p.gateway,
-    state: wordOr(placementStateWords.fromWire(p.state), p.state),
-    observedGeneration: count(p.observedGeneration),
-    revision: count(p.revision),
-    ...optionalTime('reportTime', p.reportTime),
-    ...optionalText('driver', p.driver),
-    ...(p.listen ? { listen: toListener(p.listen) } : {}),
-    targets: p.targets.map(toResolvedTarget),
-    ...optionalText('clientAddress', p.clientAddress),
-    ...(p.counters
-      ? {
-          counters: {
-            packets: count(p.counters.packets),
-            bytes: count(p.counters.bytes),
-            flows: count(p.counters.flows),
-            refused: count(p.counters.refused),
-          },
-        }
-      : {}),
-    ...(p.drift ? { drift: toDrift(p.drift) } : {}),
-    conditions: p.conditions.map(toCondition),
-    violations: p.violations.map(toViolation),
-  };
-}
-
-const HEALTH: Readonly<Record<number, string>> = {
-  [TargetHealth.UNSPECIFIED]: 'unknown',
-  [TargetHealth.UNKNOWN]: 'unknown',
-  [TargetHealth.HEALTHY]: 'healthy',
-  [TargetHealth.UNHEALTHY]: 'unhealthy',
-};
-
-const toResolvedTarget = (t: ResolvedTarget): ResolvedTargetResource => ({
-  host: t.host,
-  address: t.address,
-  port: t.port,
-  health: wordOr(HEALTH[t.health], t.health),
-  ...(t.rttUs > 0 ? { rttMicros: t.rttUs } : {}),
-});
 
 export function fromNewForward(forward: NewForward): MessageInitShape<typeof ForwardSchema> {
   const { spec } = forward;
@@ -150,6 +108,10 @@ const PATHS: Readonly<Record<keyof ForwardChanges, readonly string[]>> = {
   enabled: ['spec.enabled'],
   expires: ['spec.expires'],
   takeover: ['spec.takeover'],
+  affinity: ['spec.affinity'],
+  helper: ['spec.helper'],
+  clampMss: ['spec.clamp_mss'],
+  healthCheck: ['spec.health_check'],
 };
 
 /** The field mask: exactly the fields that the changes name, so that nothing else is touched. */
@@ -161,7 +123,7 @@ export function maskOf(changes: ForwardChanges): string[] {
 
 /** The changes as a message that holds nothing else; {@link maskOf} says which of its fields count. */
 export function fromChanges(name: string, changes: ForwardChanges): MessageInitShape<typeof ForwardSchema> {
-  const { listen, targets, snat, expires } = changes;
+  const { listen, targets, snat, expires, healthCheck } = changes;
   const listener = listen !== undefined || changes.interface !== undefined || changes.announce !== undefined;
   return {
     name,
@@ -181,7 +143,7 @@ export function fromChanges(name: string, changes: ForwardChanges): MessageInitS
             },
           }
         : {}),
-      targets: (targets ?? []).map((t) => ({ host: t.host, port: t.port ?? 0 })),
+      targets: (targets ?? []).map(rawTarget),
       allowSources: [...(changes.allowSources ?? [])],
       ...(snat ? { snat: { mode: snatWords.toWire(snat.mode), address: snat.address ?? '' } } : {}),
       ...(changes.driver ? { driver: driverWords.toWire(changes.driver) } : {}),
@@ -189,6 +151,10 @@ export function fromChanges(name: string, changes: ForwardChanges): MessageInitS
       enabled: changes.enabled ?? false,
       ...(typeof expires === 'number' ? { expires: timestampFromMs(expires) } : {}),
       takeover: changes.takeover ?? false,
+      ...(changes.affinity ? { affinity: affinityWords.toWire(changes.affinity) } : {}),
+      ...(changes.helper ? { helper: helperWords.toWire(changes.helper) } : {}),
+      clampMss: changes.clampMss ?? false,
+      ...(healthCheck ? { healthCheck: { mode: healthCheckWords.toWire(healthCheck.mode), port: healthCheck.port ?? 0 } } : {}),
     },
   };
 }

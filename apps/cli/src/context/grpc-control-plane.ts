@@ -1,3 +1,4 @@
+import { EgressService } from '@gwctl/proto/gwctl/v1/egress_pb';
 import { EventService } from '@gwctl/proto/gwctl/v1/event_pb';
 import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
@@ -5,8 +6,9 @@ import { SystemService } from '@gwctl/proto/gwctl/v1/system_pb';
 import { count, optionalTime } from './common-mapper.js';
 import { Connection, type ConnectionOptions } from './connection.js';
 import type { ControlPlane } from './control-plane.js';
+import { egressMaskOf, fromEgressChanges, fromNewEgress, toEgress } from './egress-mapper.js';
 import { fromChanges, fromFilter, fromNewForward, maskOf, toForward } from './forward-mapper.js';
-import { toEvent, toGateway, toSystemStatus } from './gateway-mapper.js';
+import { fromGatewayChanges, gatewayMaskOf, toEvent, toGateway, toSystemStatus } from './gateway-mapper.js';
 
 /** Entries asked for at once: few round trips, and a page stays within a few MiB. */
 const PAGE_SIZE = 500;
@@ -17,6 +19,7 @@ export function openControlPlane(options: ConnectionOptions): ControlPlane {
   return {
     system: systemCalls(connection),
     forwards: forwardCalls(connection),
+    egresses: egressCalls(connection),
     gateways: gatewayCalls(connection),
     events: eventCalls(connection),
     close: () => connection.close(),
@@ -68,6 +71,39 @@ function forwardCalls(connection: Connection): ControlPlane['forwards'] {
   };
 }
 
+function egressCalls(connection: Connection): ControlPlane['egresses'] {
+  const method = EgressService.method;
+  return {
+    create: async (egress, { requestId, dryRun }) =>
+      toEgress(await connection.call(method.createEgress, { egress: fromNewEgress(egress), requestId, validateOnly: dryRun })),
+    get: async (name) => toEgress(await connection.call(method.getEgress, { name })),
+    async *list({ gateway, labels }) {
+      let pageToken = '';
+      do {
+        const filter = { gateway: gateway ?? '', labels: { ...labels } };
+        const page = await connection.call(method.listEgresses, { pageSize: PAGE_SIZE, pageToken, ...filter });
+        yield* page.egresses.map(toEgress);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+    },
+    update: async (name, changes, { etag, dryRun }) =>
+      toEgress(
+        await connection.call(method.updateEgress, {
+          egress: { ...fromEgressChanges(name, changes), etag: etag ?? '' },
+          updateMask: { paths: egressMaskOf(changes) },
+          validateOnly: dryRun,
+        }),
+      ),
+    async delete(name, { etag, dryRun }) {
+      const { revisions } = await connection.call(method.deleteEgress, { name, etag: etag ?? '', validateOnly: dryRun });
+      return revisions.map((r) => ({ gateway: r.gateway, revision: count(r.revision) }));
+    },
+    async *watch(name, signal) {
+      for await (const egress of connection.stream(method.watchEgress, { name }, signal)) yield toEgress(egress);
+    },
+  };
+}
+
 function gatewayCalls(connection: Connection): ControlPlane['gateways'] {
   const method = GatewayService.method;
   return {
@@ -89,10 +125,20 @@ function gatewayCalls(connection: Connection): ControlPlane['gateways'] {
           updateMask: { paths: ['labels'] },
         }),
       ),
+    update: async (name, changes, { etag, dryRun }) =>
+      toGateway(
+        await connection.call(method.updateGateway, {
+          gateway: { ...fromGatewayChanges(name, changes), etag: etag ?? '' },
+          updateMask: { paths: gatewayMaskOf(changes) },
+          validateOnly: dryRun,
+        }),
+      ),
     setCordoned: async (name, cordoned) =>
       toGateway(
         await connection.call(method.updateGateway, { gateway: { name, cordoned }, updateMask: { paths: ['cordoned'] } }),
       ),
+    allowMassRemoval: async (name, revision) =>
+      toGateway(await connection.call(method.allowMassRemoval, { name, revision: BigInt(revision) })),
     async delete(name, { etag }) {
       await connection.call(method.deleteGateway, { name, etag: etag ?? '' });
     },
@@ -112,7 +158,7 @@ function gatewayCalls(connection: Connection): ControlPlane['gateways'] {
 
 function eventCalls(connection: Connection): ControlPlane['events'] {
   return {
-    async *list({ gateway, forward }) {
+    async *list({ gateway, forward, egress }) {
       let pageToken = '';
       do {
         const page = await connection.call(EventService.method.listEvents, {
@@ -120,6 +166,7 @@ function eventCalls(connection: Connection): ControlPlane['events'] {
           pageToken,
           gateway: gateway ?? '',
           forward: forward ?? '',
+          egress: egress ?? '',
         });
         yield* page.events.map(toEvent);
         pageToken = page.nextPageToken;

@@ -66,6 +66,17 @@ const FLAGS: readonly (readonly [RegExp, string])[] = [
   [/^spec\.targets\b/, '--target'],
   [/^spec\.allow_sources\b/, '--allow'],
   [/^spec\.snat\b/, '--snat'],
+  [/^spec\.affinity$/, '--affinity'],
+  [/^spec\.helper$/, '--helper'],
+  [/^spec\.clamp_mss$/, '--clamp-mss'],
+  [/^spec\.health_check\b/, '--health-check'],
+  [/^spec\.sources\b/, '--source'],
+  [/^spec\.out_interface$/, '--out-interface'],
+  [/^spec\.except_destinations\b/, '--except'],
+  [/^settings\.drift_policy$/, '--drift'],
+  [/^settings\.resolvers\b/, '--resolver'],
+  [/^settings\.dns_min_ttl_seconds$/, '--dns-min-ttl'],
+  [/^settings\.dns_max_ttl_seconds$/, '--dns-max-ttl'],
   [/^spec\.driver$/, '--driver'],
   [/^spec\.on_change$/, '--on-change'],
   [/^spec\.expires\b/, '--expires'],
@@ -87,8 +98,9 @@ const FLAGS: readonly (readonly [RegExp, string])[] = [
 
 /** The flag that a field of a request comes from, or the field itself. An index says which of several it was. */
 export function flagOfField(field: string): string {
-  const plain = field.replace(/^(forward|gateway)\./, '');
-  const found = FLAGS.find(([pattern]) => pattern.test(plain));
+  const plain = field.replace(/^(forward|egress|gateway)\./, '');
+  // Agents speak of a spec's fields without its name.
+  const found = FLAGS.find(([pattern]) => pattern.test(plain)) ?? FLAGS.find(([pattern]) => pattern.test(`spec.${plain}`));
   if (!found) return field;
   const index = /\[(\d+)\]/.exec(plain)?.[1];
   return index === undefined ? found[1] : `${found[1]} (number ${Number(index) + 1})`;

@@ -1,16 +1,29 @@
 /** Flags that `forward add` and `forward set` share, and what they say together. */
-import { type Placing, parseAllowSource, parseTrafficSpec, type RawTrafficSpec } from '@gwctl/shared/domain/forward';
+import {
+  type Placing,
+  parseAllowSource,
+  parseTrafficSpec,
+  type RawTrafficSpec,
+  type TrafficSpec,
+} from '@gwctl/shared/domain/forward';
 import { parseInterface, parseName, parseText } from '@gwctl/shared/domain/names';
 import { ok, type Result, type Violation } from '@gwctl/shared/domain/result';
 import { formatAllowSource } from '@gwctl/shared/wire/traffic-spec';
 import { implied, value } from '../command/definition.js';
 import { parseChoice } from './choice.js';
 import { formatDuration, parseDurationWithin } from './duration.js';
+import { parseHealthCheck } from './health-check.js';
 import { type Labels, parseSelector } from './labels.js';
+import { ANY_FREE } from './listen.js';
 import { parseSnat } from './snat.js';
 
 const DRIVERS = ['auto', 'kernel', 'relay'] as const;
 const POLICIES = ['drain', 'cut', 'keep'] as const;
+const AFFINITIES = ['none', 'client'] as const;
+const HELPERS = ['auto', 'none', 'ftp'] as const;
+
+/** Said of --clamp-mss by both commands. */
+export const CLAMP_MSS = 'Lower the segment size that TCP announces to what fits the path, for targets behind a tunnel or PPPoE';
 
 /** How long --wait waits unless it says otherwise, in milliseconds. */
 export const DEFAULT_WAIT_MS = 30_000;
@@ -56,6 +69,24 @@ export const policyOptions = {
     parse: parseChoice(POLICIES, 'a policy for changes'),
     complete: POLICIES,
   }),
+  affinity: value({
+    placeholder: AFFINITIES.join('|'),
+    summary: 'Of several targets, client keeps all flows of a client address on one (default none)',
+    parse: parseChoice(AFFINITIES, 'an affinity'),
+    complete: AFFINITIES,
+  }),
+  helper: value({
+    placeholder: HELPERS.join('|'),
+    summary: 'Protocol that names ports inside its payload; auto is ftp for target port 21/tcp (default auto)',
+    parse: parseChoice(HELPERS, 'a helper'),
+    complete: HELPERS,
+  }),
+  healthCheck: value({
+    placeholder: 'auto|none|tcp[:PORT]',
+    summary: 'How the agent sees whether a target is up; auto is tcp where the listener takes TCP ports (default auto)',
+    parse: parseHealthCheck,
+    complete: ['auto', 'none', 'tcp'],
+  }),
   description: value({ placeholder: 'TEXT', summary: 'What it is for', parse: parseText }),
   owner: value({ placeholder: 'OWNER', summary: 'Who answers for it', parse: parseText }),
 };
@@ -91,7 +122,16 @@ const NEUTRAL: RawTrafficSpec = {
   onChange: 'drain',
   enabled: true,
   takeover: false,
+  affinity: 'none',
+  helper: 'auto',
+  clampMss: false,
 };
 
 /** Checks the given parts with the same code as the control plane and the agent; the whole is theirs to judge. */
-export const checkParts = (parts: Partial<RawTrafficSpec>) => parseTrafficSpec({ ...NEUTRAL, ...parts }, 'spec.');
+export function checkParts(parts: Partial<RawTrafficSpec>): Result<TrafficSpec, readonly Violation[]> {
+  const { listen } = parts;
+  if (listen?.ports?.first !== 0) return parseTrafficSpec({ ...NEUTRAL, ...parts }, 'spec.');
+  // A port that the control plane is to choose is none that could be checked.
+  const checked = parseTrafficSpec({ ...NEUTRAL, ...parts, listen: { ...listen, ports: { first: 1, last: 1 } } }, 'spec.');
+  return checked.ok ? ok({ ...checked.value, listen: { ...checked.value.listen, ports: ANY_FREE } }) : checked;
+}

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { listenerText } from '../output/forward-view.js';
+import { listenerText } from '../output/placement-view.js';
 import { type ListenFlag, parseListen } from './listen.js';
 
 const addresses = fc.constantFrom('', '192.0.2.1', '10.0.0.255', '2001:db8::1', 'fe80::1', '::1');
@@ -20,6 +20,9 @@ const shown = (l: ListenFlag) =>
 describe('parseListen', () => {
   it.each([
     ['10022', { address: '', protocol: 'tcp', ports: { first: 10022, last: 10022 } }],
+    ['auto', { address: '', protocol: 'tcp', ports: { first: 0, last: 0 } }],
+    ['10.0.0.1:auto', { address: '10.0.0.1', protocol: 'tcp', ports: { first: 0, last: 0 } }],
+    ['[2001:db8::1]:auto/udp', { address: '2001:db8::1', protocol: 'udp', ports: { first: 0, last: 0 } }],
     ['10022/udp', { address: '', protocol: 'udp', ports: { first: 10022, last: 10022 } }],
     ['192.168.1.10:10022', { address: '192.168.1.10', protocol: 'tcp', ports: { first: 10022, last: 10022 } }],
     ['*:53/tcp+udp', { address: '', protocol: 'tcp+udp', ports: { first: 53, last: 53 } }],
@@ -35,6 +38,8 @@ describe('parseListen', () => {
 
   it.each([
     ['0', '"0" is not a port; write a whole number from 1 to 65535'],
+    ['10.0.0.1:auto-9', '"auto" is not a port'],
+    ['10.0.0.1:auto/all', 'names ports'],
     ['70000', '"70000" is not a port'],
     ['50009-50000', 'is reversed; write the lower port first: 50000-50009'],
     ['1-5000', '5000 ports wide; at most 4096'],

@@ -12,9 +12,14 @@ export interface ListenFlag {
 }
 
 const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'tcp+udp', 'all'];
+/** What asks for a free port on the command line: a 0 there is more likely a mistake. */
+const FREE = 'auto';
+/** What asks for one on the wire: the control plane chooses it. */
+export const ANY_FREE: PortRange = { first: 0, last: 0 };
+
 const FORM = 'write [ADDR:]PORT[-PORT][/tcp|/udp|/tcp+udp] or ADDR/all, for instance 192.168.1.10:10022/tcp or [2001:db8::1]:443';
 
-/** Reads `10022`, `192.168.1.10:10022/tcp`, `50000-50009/udp`, `[2001:db8::1]:443`, `*:53/tcp+udp`, `192.168.100.3/all`. */
+/** Reads `10022`, `auto` for a free port, `192.168.1.10:10022/tcp`, `50000-50009/udp`, `[2001:db8::1]:443`, `*:53/tcp+udp`, `192.168.100.3/all`. */
 export function parseListen(text: string): Result<ListenFlag, string> {
   const slash = text.lastIndexOf('/');
   const word = slash < 0 ? 'tcp' : text.slice(slash + 1);
@@ -32,7 +37,7 @@ export function parseListen(text: string): Result<ListenFlag, string> {
     return ok({ address: address.value, protocol });
   }
   if (place.value.ports === undefined) return err(`${quote(text)} names no port; ${FORM}`);
-  const ports = parsePortRange(place.value.ports);
+  const ports = place.value.ports === FREE ? ok(ANY_FREE) : parsePortRange(place.value.ports);
   return ports.ok ? ok({ address: address.value, protocol, ports: ports.value }) : ports;
 }
 
@@ -55,7 +60,7 @@ function splitPlace(text: string, protocol: Protocol): Result<Place, string> | u
     return address === '' ? undefined : ok({ address, ports });
   }
   if (text === '') return undefined;
-  return ok(/^\d[\d-]*$/.test(text) ? { ports: text } : { address: text });
+  return ok(text === FREE || /^\d[\d-]*$/.test(text) ? { ports: text } : { address: text });
 }
 
 /** `*` is how every address is shown, so it is read too. */

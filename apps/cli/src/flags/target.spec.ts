@@ -10,6 +10,9 @@ describe('parseTarget', () => {
     ['DB.Example.net:3306', { host: 'db.example.net', port: 3306 }],
     ['[2001:db8::1]:443', { host: '2001:db8::1', port: 443 }],
     ['[2001:db8::1]', { host: '2001:db8::1' }],
+    ['10.0.0.31:80,weight=3', { host: '10.0.0.31', port: 80, weight: 3 }],
+    ['db.example.net,weight=1000', { host: 'db.example.net', weight: 1000 }],
+    ['[2001:db8::1]:443,weight=1', { host: '2001:db8::1', port: 443, weight: 1 }],
   ])('reads %s', (text, expected) => {
     expect(parseTarget(text)).toEqual({ ok: true, value: expected });
   });
@@ -21,6 +24,11 @@ describe('parseTarget', () => {
     ['192.168.2:80', 'neither an IP address nor a DNS name'],
     ['2001:db8::1', 'stands in brackets'],
     ['2001:db8::1:443', 'stands in brackets'],
+    ['10.0.0.31:80,weight=0', 'N from 1 to 1000'],
+    ['10.0.0.31:80,weight=1001', 'N from 1 to 1000'],
+    ['10.0.0.31:80,weight', 'only ,weight=N may stand behind a target'],
+    ['10.0.0.31:80,10.0.0.32:80', 'only ,weight=N may stand behind a target'],
+    ['10.0.0.31:80,weight=1,weight=2', 'only ,weight=N may stand behind a target'],
     ['', 'neither an IP address nor a DNS name'],
     [':80', 'neither an IP address nor a DNS name'],
     ['a b:80', 'neither an IP address nor a DNS name'],

@@ -2,11 +2,19 @@ import { formatAge } from '../flags/duration.js';
 import type { ConditionResource, DriftResource } from '../resources/metadata.js';
 import { tableLines } from './table.js';
 
-/** `Label:   text` lines, aligned; entries without a text are left out. */
-export function fieldLines(fields: readonly (readonly [string, string | undefined])[], indent = ''): string[] {
-  const shown = fields.filter((f): f is readonly [string, string] => f[1] !== undefined);
-  const width = Math.max(18 - indent.length, ...shown.map(([label]) => label.length + 2));
-  return shown.map(([label, text]) => `${indent}${`${label}:`.padEnd(width)}${text}`);
+/** One text, or one for each line; undefined or none at all: the field is left out. */
+type FieldText = string | readonly string[] | undefined;
+
+/** `Label:   text` lines, aligned; further lines of a field stand below its first. */
+export function fieldLines(fields: readonly (readonly [string, FieldText])[], indent = ''): string[] {
+  const shown = fields.flatMap(([label, text]) => {
+    const lines = text === undefined ? [] : typeof text === 'string' ? [text] : text;
+    return lines.length > 0 ? [{ label, lines }] : [];
+  });
+  const width = Math.max(18 - indent.length, ...shown.map(({ label }) => label.length + 2));
+  return shown.flatMap(({ label, lines }) =>
+    lines.map((line, i) => `${indent}${(i === 0 ? `${label}:` : '').padEnd(width)}${line}`),
+  );
 }
 
 /** `2026-11-21T10:00:00Z (5m ago)` or `(in 3h)`. */

@@ -8,7 +8,7 @@ export const eventView: View<EventResource> = {
   columns: [
     { title: 'TIME', cell: (e) => e.time },
     { title: 'GATEWAY', cell: (e) => e.gateway },
-    { title: 'FORWARD', cell: (e) => e.forward ?? '' },
+    { title: 'CONCERNS', cell: (e) => e.forward ?? (e.egress === undefined ? '' : `egress ${e.egress}`) },
     { title: 'REASON', cell: (e) => e.reason },
     { title: 'CAUSE', wide: true, cell: (e) => e.drift?.cause ?? '' },
     { title: 'OBJECT', wide: true, cell: (e) => e.drift?.object ?? '' },

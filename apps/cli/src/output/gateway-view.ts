@@ -1,4 +1,4 @@
-import { formatAge } from '../flags/duration.js';
+import { formatAge, formatDuration } from '../flags/duration.js';
 import { formatLabels } from '../flags/labels.js';
 import type { GatewayResource } from '../resources/gateway.js';
 import { conditionLines, fieldLines, timeWithDistance } from './description.js';
@@ -27,6 +27,8 @@ export const gatewayView: View<GatewayResource> = {
     { title: 'NAME', cell: (g) => g.metadata.name },
     { title: 'STATUS', cell: connectionText },
     { title: 'FORWARDS', cell: (g) => String(g.status.forwards) },
+    { title: 'EGRESSES', wide: true, cell: (g) => String(g.status.egresses) },
+    { title: 'DRIFT', wide: true, cell: (g) => g.spec.driftPolicy },
     { title: 'REVISION', cell: revisionText },
     { title: 'DRIVER', cell: (g) => g.status.driver ?? '' },
     { title: 'LABELS', cell: (g) => formatLabels(g.metadata.labels) },
@@ -37,6 +39,15 @@ export const gatewayView: View<GatewayResource> = {
     { title: 'AGENT', wide: true, cell: (g) => g.status.agentVersion ?? '' },
   ],
 };
+
+const seconds = (n: number): string => formatDuration(n * 1000);
+
+const ttlText = ({ spec }: GatewayResource): string =>
+  `after the TTL, not sooner than ${seconds(spec.dnsMinTtlSeconds)} and not later than ${seconds(spec.dnsMaxTtlSeconds)}`;
+
+/** `drift repair; DNS of the host, TTL 5s to 5m`. */
+export const settingsSentence = ({ spec }: GatewayResource): string =>
+  `drift ${spec.driftPolicy}; DNS of ${spec.resolvers.join(', ') || 'the host'}, TTL ${seconds(spec.dnsMinTtlSeconds)} to ${seconds(spec.dnsMaxTtlSeconds)}`;
 
 /** A gateway for people to read. */
 export function describeGateway(g: GatewayResource, now: number): string[] {
@@ -49,6 +60,10 @@ export function describeGateway(g: GatewayResource, now: number): string[] {
     ['Connected', status.connected ? timeWithDistance(status.connectedTime, now) : undefined],
     ['Last seen', timeWithDistance(status.lastSeenTime, now) ?? 'never'],
     ['Forwards', String(status.forwards)],
+    ['Egresses', String(status.egresses)],
+    ['On drift', g.spec.driftPolicy],
+    ['DNS servers', g.spec.resolvers.length > 0 ? g.spec.resolvers : "the host's own"],
+    ['DNS asked again', ttlText(g)],
     ['Revision', `${status.revision} wanted, ${status.acceptedRevision} accepted, ${status.appliedRevision} applied`],
     ['Driver', status.driver],
     ['Hostname', status.hostname],

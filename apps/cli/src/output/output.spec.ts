@@ -1,14 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import type { EgressResource } from '../resources/egress.js';
 import type { ForwardResource } from '../resources/forward.js';
 import type { GatewayResource } from '../resources/gateway.js';
 import { toJson, toYaml } from './documents.js';
+import { describeEgress } from './egress-description.js';
+import { egressView } from './egress-view.js';
 import { escapeText } from './escape.js';
 import { describeForward } from './forward-description.js';
-import { forwardView, listenerText, stateSummary } from './forward-view.js';
+import { forwardView } from './forward-view.js';
 import { describeGateway, gatewayView } from './gateway-view.js';
 import { formatBytes, formatRtt, grouped } from './numbers.js';
+import { listenerText, stateSummary } from './placement-view.js';
 import { tableLines } from './table.js';
 import { listLines } from './view.js';
 
@@ -40,6 +44,10 @@ const forward: ForwardResource = {
     snat: { mode: 'address', address: '192.168.2.10' },
     driver: 'auto',
     onChange: 'drain',
+    affinity: 'client',
+    helper: 'none',
+    clampMss: true,
+    healthCheck: { mode: 'tcp', port: 8081 },
     enabled: true,
     expires: '2026-01-02T20:00:00Z',
   },
@@ -87,7 +95,7 @@ const gateway: GatewayResource = {
   apiVersion: 'gwctl/v1',
   kind: 'Gateway',
   metadata: { name: 'gw1', labels: { site: 'tokyo' }, uid: 'u1', etag: 'g1', createTime: '2026-01-01T12:00:00Z' },
-  spec: { cordoned: true },
+  spec: { cordoned: true, driftPolicy: 'report', resolvers: ['10.0.0.2:53'], dnsMinTtlSeconds: 5, dnsMaxTtlSeconds: 300 },
   status: {
     connected: true,
     enrolled: true,
@@ -101,8 +109,38 @@ const gateway: GatewayResource = {
     kernel: '6.1.0',
     driver: 'iptables-nft',
     forwards: 2,
+    egresses: 1,
     capabilities: [{ name: 'driver.iptables-nft', supported: true, detail: 'tried' }],
     conditions: [{ type: 'IpForwarding', status: 'true', reason: 'ON', message: 'net.ipv4.ip_forward is 1' }],
+  },
+};
+
+const egress: EgressResource = {
+  apiVersion: 'gwctl/v1',
+  kind: 'Egress',
+  metadata: { name: 'lan-out', labels: {}, generation: 2, createTime: '2026-01-01T12:00:00Z' },
+  spec: {
+    gateway: 'gw1',
+    sources: ['10.0.0.0/16', '10.2.0.0/16'],
+    outInterface: 'eth0',
+    snat: { mode: 'masquerade' },
+    exceptDestinations: ['172.16.0.0/12'],
+    enabled: true,
+  },
+  status: {
+    placements: [
+      {
+        gateway: 'gw1',
+        state: 'ACTIVE',
+        observedGeneration: 2,
+        revision: 18,
+        driver: 'nftables',
+        targets: [],
+        counters: { packets: 12, bytes: 2048, flows: 3, refused: 0 },
+        conditions: [{ type: 'Applied', status: 'true', reason: 'APPLIED', message: 'in place' }],
+        violations: [],
+      },
+    ],
   },
 };
 
@@ -116,7 +154,17 @@ describe('tables', () => {
 
   it('of forwards, wide, without headers', () => {
     expect(listLines(forwardView, [forward], NOW, true, false)).toEqual([
-      'gitbucket-ssh   gw1   192.168.1.10:10022/tcp   192.168.2.122:10022 +1   DEGRADED   web-team   8h   24h   enp1s0   192.168.1.0/24   192.168.2.10   iptables-nft   42   1.5 GiB   team=web,tier=edge   SSH to GitBucket for the lab network',
+      'gitbucket-ssh   gw1   192.168.1.10:10022/tcp   192.168.2.122:10022 +1   DEGRADED   web-team   8h   24h   enp1s0   192.168.1.0/24   192.168.2.10   192.168.2.122:10022 healthy, 0.31 ms; db.example.net = 192.168.2.123:10022 unhealthy   iptables-nft   42   1.5 GiB   3   altered nat/GWCTL-DISP, repaired   TargetsHealthy=REFUSED   team=web,tier=edge   SSH to GitBucket for the lab network',
+    ]);
+  });
+
+  it('of egresses, also wide', () => {
+    expect(listLines(egressView, [egress], NOW, false, true)).toEqual([
+      'NAME      GATEWAY   SOURCE           OUT    SNAT         STATE    OWNER   AGE',
+      'lan-out   gw1       10.0.0.0/16 +1   eth0   masquerade   ACTIVE   -       24h',
+    ]);
+    expect(listLines(egressView, [egress], NOW, true, false)).toEqual([
+      'lan-out   gw1   10.0.0.0/16 +1   eth0   masquerade   ACTIVE   -   24h   10.0.0.0/16,10.2.0.0/16   172.16.0.0/12   nftables   3   2.0 KiB   0   -   -   -   -',
     ]);
   });
 
@@ -156,11 +204,16 @@ describe('descriptions', () => {
       'Labels:           team=web,tier=edge',
       'Gateway:          gw1',
       'Listener:         192.168.1.10:10022/tcp on enp1s0',
-      'Targets:          192.168.2.122:10022 (weight 3), 192.168.2.123:10022 (weight 1)',
+      'Targets:          192.168.2.122:10022 (weight 3)',
+      '                  192.168.2.123:10022 (weight 1)',
       'Allowed:          192.168.1.0/24',
       'SNAT:             address 192.168.2.10',
       'Driver:           auto',
       'On change:        drain',
+      'Affinity:         client',
+      'Helper:           none',
+      'Health check:     tcp to port 8081',
+      'MSS:              lowered to what fits the path',
       'Enabled:          yes',
       'Expires:          2026-01-02T20:00:00Z (in 8h)',
       'Generation:       3',
@@ -172,7 +225,8 @@ describe('descriptions', () => {
       'On gw1:           DEGRADED',
       '  Driver:         iptables-nft',
       '  Listener:       192.168.1.10:10022/tcp',
-      '  Targets:        192.168.2.122:10022 healthy, 0.31 ms; db.example.net = 192.168.2.123:10022 unhealthy',
+      '  Targets:        192.168.2.122:10022 healthy, 0.31 ms',
+      '                  db.example.net = 192.168.2.123:10022 unhealthy',
       '  Client address: hidden: the target sees 192.168.2.10, because SNAT is a fixed address',
       '  Traffic:        42 flows, 1,234,567 packets, 1.5 GiB, 3 refused',
       '  Drift:          altered nat/GWCTL-DISP by iptables (pid 77): a rule was changed; found 2026-01-02T11:00:00Z (60m ago), repaired 2026-01-02T11:00:01Z (59m ago)',
@@ -182,6 +236,31 @@ describe('descriptions', () => {
       '    TYPE             STATUS   REASON    SINCE   MESSAGE',
       '    Applied          true     APPLIED   4m      in place since revision 17',
       '    TargetsHealthy   false    REFUSED   -       192.168.2.123 refuses; is it running?',
+    ]);
+  });
+
+  it('of an egress', () => {
+    expect(describeEgress(egress, NOW)).toEqual([
+      'Name:             lan-out',
+      'Gateway:          gw1',
+      'Sources:          10.0.0.0/16',
+      '                  10.2.0.0/16',
+      'Out interface:    eth0',
+      'SNAT:             masquerade',
+      'Except towards:   172.16.0.0/12',
+      'Enabled:          yes',
+      'Generation:       2',
+      'Created:          2026-01-01T12:00:00Z (24h ago)',
+      '',
+      'On gw1:           ACTIVE',
+      '  Driver:         nftables',
+      '  Traffic:        3 flows, 12 packets, 2.0 KiB, 0 refused',
+      '  Drift:          none',
+      '  Revision:       18 (generation 2 of 2)',
+      '  Reported:       never',
+      '  Conditions:',
+      '    TYPE      STATUS   REASON    SINCE   MESSAGE',
+      '    Applied   true     APPLIED   -       in place',
     ]);
   });
 
@@ -218,6 +297,9 @@ describe('descriptions', () => {
     const lines = describeGateway(gateway, NOW).map(escapeText);
     expect(lines).toContain('Revision:         17 wanted, 17 accepted, 15 applied');
     expect(lines).toContain('Cordoned:         yes: takes no changes until uncordoned');
+    expect(lines).toContain('On drift:         report');
+    expect(lines).toContain('DNS servers:      10.0.0.2:53');
+    expect(lines).toContain('DNS asked again:  after the TTL, not sooner than 5s and not later than 5m');
     expect(lines.join('\n')).not.toMatch(/\u001b|\u009b|\u202e/);
   });
 });
@@ -267,7 +349,7 @@ describe('documents', () => {
   });
 
   it('YAML of a forward has the form of the design', async () => {
-    expect((await toYaml([forward])).split('\n').slice(0, 40)).toEqual([
+    expect((await toYaml([forward])).split('\n').slice(0, 46)).toEqual([
       'apiVersion: gwctl/v1',
       'kind: Forward',
       'metadata:',
@@ -303,6 +385,12 @@ describe('documents', () => {
       '    address: 192.168.2.10',
       '  driver: auto',
       '  onChange: drain',
+      '  affinity: client',
+      '  helper: none',
+      '  clampMss: true',
+      '  healthCheck:',
+      '    mode: tcp',
+      '    port: 8081',
       '  enabled: true',
       '  expires: 2026-01-02T20:00:00Z',
       'status:',

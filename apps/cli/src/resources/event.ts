@@ -7,8 +7,9 @@ export interface EventResource {
   readonly uid: string;
   readonly time: string;
   readonly gateway: string;
-  /** Absent where it concerns the whole gateway. */
+  /** Of the two at most one; neither where it concerns the whole gateway. */
   readonly forward?: string;
+  readonly egress?: string;
   readonly reason: string;
   readonly message: string;
   readonly drift?: DriftResource;

@@ -1,5 +1,13 @@
 /** What a user wants of a forward: a whole new one, or the parts of one that change. Checked; mappers put it on the wire. */
-import type { DriverChoice, ForwardSpec, OnChange, Placing } from '@gwctl/shared/domain/forward';
+import type {
+  Affinity,
+  DriverChoice,
+  ForwardSpec,
+  HealthCheck,
+  HelperChoice,
+  OnChange,
+  Placing,
+} from '@gwctl/shared/domain/forward';
 import type { Labels } from '../flags/labels.js';
 import type { ListenFlag } from '../flags/listen.js';
 import type { SnatFlag } from '../flags/snat.js';
@@ -34,4 +42,8 @@ export interface ForwardChanges {
   /** Milliseconds since the epoch. */
   readonly expires?: number | 'never';
   readonly takeover?: boolean;
+  readonly affinity?: Affinity;
+  readonly helper?: HelperChoice;
+  readonly clampMss?: boolean;
+  readonly healthCheck?: HealthCheck;
 }

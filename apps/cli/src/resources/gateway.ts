@@ -1,5 +1,6 @@
 /** A gateway as people and programs see it: the form of `-o yaml` and `-o json`. */
-import type { ConditionResource, Metadata } from './metadata.js';
+import type { DriftPolicy } from '@gwctl/shared/domain/gateway-settings';
+import type { ConditionResource, Metadata, Word } from './metadata.js';
 
 export interface CapabilityResource {
   readonly name: string;
@@ -22,14 +23,25 @@ export interface GatewayStatusResource {
   readonly kernel?: string;
   readonly driver?: string;
   readonly forwards: number;
+  readonly egresses: number;
   readonly capabilities: readonly CapabilityResource[];
   readonly conditions: readonly ConditionResource[];
+}
+
+/** Defaults are written out. */
+export interface GatewaySpecResource {
+  readonly cordoned: boolean;
+  readonly driftPolicy: Word<DriftPolicy>;
+  /** Empty: those of the gateway's own /etc/resolv.conf. */
+  readonly resolvers: readonly string[];
+  readonly dnsMinTtlSeconds: number;
+  readonly dnsMaxTtlSeconds: number;
 }
 
 export interface GatewayResource {
   readonly apiVersion: 'gwctl/v1';
   readonly kind: 'Gateway';
   readonly metadata: Metadata;
-  readonly spec: { readonly cordoned: boolean };
+  readonly spec: GatewaySpecResource;
   readonly status: GatewayStatusResource;
 }

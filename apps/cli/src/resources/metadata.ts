@@ -35,3 +35,9 @@ export interface ViolationResource {
   readonly field: string;
   readonly description: string;
 }
+
+/**
+ * A word of the domain, or the text that stands for a value of a newer control plane's.
+ * The intersection keeps the known words visible to the type checker.
+ */
+export type Word<T extends string> = T | (string & {});

@@ -20,6 +20,7 @@ import {
   type WatchForwardRequest,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
 import {
+  type AllowMassRemovalRequest,
   type CreateGatewayRequest,
   type CreateJoinTokenRequest,
   CreateJoinTokenResponseSchema,
@@ -35,16 +36,18 @@ import {
   type WatchGatewayRequest,
 } from '@gwctl/proto/gwctl/v1/gateway_pb';
 import { GetStatusResponseSchema, SystemService, WhoAmIResponseSchema } from '@gwctl/proto/gwctl/v1/system_pb';
-import { PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
+import { GatewaySettingsSchema, PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
 import { parseTrafficSpec } from '@gwctl/shared/domain/forward';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { rawTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
+import { FakeEgresses } from './fake-egresses.js';
 import { FakeServer, type FakeServerOptions } from './fake-server.js';
 import { applyMask } from './field-mask.js';
 
 /** A control plane in this process whose agents the test plays. */
 export class FakeControlPlane {
   readonly server: FakeServer;
+  readonly egresses: FakeEgresses;
   readonly events: Event[] = [];
   readonly forwards = new Map<string, Forward>();
   readonly gateways = new Map<string, Gateway>();
@@ -53,6 +56,7 @@ export class FakeControlPlane {
 
   private constructor(server: FakeServer) {
     this.server = server;
+    this.egresses = new FakeEgresses(server, (name) => this.gateway(name));
   }
 
   static async start(options: FakeServerOptions = {}): Promise<FakeControlPlane> {
@@ -145,6 +149,7 @@ export class FakeControlPlane {
         listGateways: (r: ListGatewaysRequest) => this.#listGateways(r),
         updateGateway: (r: UpdateGatewayRequest) => this.#updateGateway(r),
         deleteGateway: (r: DeleteGatewayRequest) => this.#deleteGateway(r),
+        allowMassRemoval: (r: AllowMassRemovalRequest) => this.gateway(r.name),
         createJoinToken: (r: CreateJoinTokenRequest) => this.#joinToken(r),
       },
       { watchGateway: (r: WatchGatewayRequest) => this.gateway(r.name) },
@@ -160,6 +165,8 @@ export class FakeControlPlane {
         reason: 'NAME_TAKEN',
         message: `there is a forward ${forward.name} already; choose another name`,
       });
+    const { ports } = forward.spec.listen ?? {};
+    if (ports?.first === 0 && ports.last === 0) Object.assign(ports, { first: 50_000, last: 50_000 });
     const spec = parseTrafficSpec(rawTrafficSpec(forward.spec), 'forward.spec.');
     if (!spec.ok) throw AppError.invalid(spec.error);
     forward.uid = `uid-${forward.name}`;
@@ -244,12 +251,14 @@ export class FakeControlPlane {
     return create(ListGatewaysResponseSchema, { gateways: items, nextPageToken });
   }
 
-  #updateGateway({ gateway, updateMask }: UpdateGatewayRequest): Gateway {
+  #updateGateway({ gateway, updateMask, validateOnly }: UpdateGatewayRequest): Gateway {
     const stored = this.gateway(gateway?.name ?? '');
     if (gateway?.etag && gateway.etag !== stored.etag)
       throw new AppError({ code: 'ABORTED', reason: 'STALE_ETAG', message: 'stale etag' });
+    if (validateOnly) return stored;
     if (updateMask?.paths.includes('labels')) stored.labels = { ...gateway?.labels };
     if (updateMask?.paths.includes('cordoned')) stored.cordoned = gateway?.cordoned ?? false;
+    copySettings(stored, gateway, updateMask?.paths ?? []);
     return stored;
   }
 
@@ -274,8 +283,10 @@ export class FakeControlPlane {
     });
   }
 
-  #listEvents({ gateway, forward, pageToken }: ListEventsRequest) {
-    const all = this.events.filter((e) => (!gateway || e.gateway === gateway) && (!forward || e.forward === forward));
+  #listEvents({ gateway, forward, egress, pageToken }: ListEventsRequest) {
+    const all = this.events.filter(
+      (e) => (!gateway || e.gateway === gateway) && (!forward || e.forward === forward) && (!egress || e.egress === egress),
+    );
     const { items, nextPageToken } = this.#page(all, pageToken);
     return create(ListEventsResponseSchema, { events: items, nextPageToken });
   }
@@ -299,6 +310,15 @@ export class FakeControlPlane {
     const from = Number(token || 0);
     const to = from + this.pageSize;
     return { items: all.slice(from, to), nextPageToken: to < all.length ? String(to) : '' };
+  }
+}
+
+/** Takes the settings that the mask names; what is 0 there is left at 0, which a reader takes for the default. */
+function copySettings(into: Gateway, from: Gateway | undefined, paths: readonly string[]): void {
+  for (const path of paths.filter((p) => p.startsWith('settings.'))) {
+    const field = path.slice('settings.'.length).replace(/_([a-z])/g, (_, c: string) => c.toUpperCase());
+    into.settings ??= create(GatewaySettingsSchema);
+    Object.assign(into.settings, { [field]: from?.settings?.[field as 'resolvers'] });
   }
 }
 

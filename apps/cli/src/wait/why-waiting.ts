@@ -2,8 +2,8 @@ import type { ControlPlane } from '../context/control-plane.js';
 import type { Context } from '../context.js';
 import { flagOfField } from '../errors/cli-error.js';
 import { timeWithDistance } from '../output/description.js';
-import type { PlacementResource } from '../resources/forward.js';
 import type { GatewayResource } from '../resources/gateway.js';
+import type { PlacementResource } from '../resources/placement.js';
 
 /** Why a gateway has not done something yet, as one sentence; undefined where nothing is wrong with it. */
 export function whyGatewayWaits(gateway: GatewayResource, now: number): string | undefined {

@@ -3,27 +3,36 @@ import { parseInterface, parseName } from '@gwctl/shared/domain/names';
 import { ViolationList } from '@gwctl/shared/domain/result';
 import { argument, defineCommand, flag, list, type OptionValues, required, value } from '../../command/definition.js';
 import { CliError } from '../../errors/cli-error.js';
-import { checkParts, parseAllow, placingOf, placingOptions, policyOptions, waitOption } from '../../flags/forward-flags.js';
+import {
+  CLAMP_MSS,
+  checkParts,
+  parseAllow,
+  placingOf,
+  placingOptions,
+  policyOptions,
+  waitOption,
+} from '../../flags/forward-flags.js';
 import { mergeLabels, parseLabel } from '../../flags/labels.js';
 import { parseListen } from '../../flags/listen.js';
-import { parseTarget } from '../../flags/target.js';
+import { parseTarget, rawTarget } from '../../flags/target.js';
 import { parseExpiry, resolveExpiry } from '../../flags/time.js';
 import { FORMATS } from '../../output/format.js';
 import { forwardSentence, forwardView } from '../../output/forward-view.js';
 import { printOne } from '../../output/view.js';
 import type { NewForward } from '../../resources/forward-input.js';
-import { waitForForward } from '../../wait/wait-for-forward.js';
+import { waitInPlace } from '../../wait/wait-in-place.js';
 
 const options = {
   ...placingOptions,
   listen: required({
     placeholder: '[ADDR:]PORT[-PORT][/PROTO]',
-    summary: 'Where traffic enters; PROTO is tcp (default), udp or tcp+udp. ADDR/all is 1:1 NAT of a whole address',
+    summary:
+      'Where traffic enters; PROTO is tcp (default), udp or tcp+udp. ADDR/all is 1:1 NAT of a whole address. IPv6 in brackets',
     parse: parseListen,
   }),
   target: list({
-    placeholder: 'HOST[:PORT]',
-    summary: "Where it goes; without a port, to the listener's own",
+    placeholder: 'HOST[:PORT][,weight=N]',
+    summary: "Where it goes: an address or a DNS name; without a port, to the listener's own. N is its share among several",
     parse: parseTarget,
     required: true,
   }),
@@ -32,6 +41,7 @@ const options = {
   ...policyOptions,
   expires: value({ placeholder: '8h|TIME', summary: 'When it ends by itself (default never)', parse: parseExpiry }),
   label: list({ placeholder: 'K=V', summary: 'A label', parse: parseLabel }),
+  clampMss: flag({ summary: CLAMP_MSS }),
   announce: flag({ summary: 'Answer ARP or NDP for a listener address that the gateway does not own' }),
   takeover: flag({ summary: 'Take the listener although a local socket of the gateway uses it' }),
   dryRun: flag({ summary: 'Check everything, change nothing' }),
@@ -50,13 +60,17 @@ export function newForward(name: string, o: OptionValues<typeof options>, now: n
   if (!notes.ok) bad.items.push(...notes.error);
   const traffic = checkParts({
     listen: { ...o.listen, interface: o.interface ?? '', announce: o.announce },
-    targets: o.target.map((t) => ({ host: t.host, port: t.port ?? 0, weight: 1 })),
+    targets: o.target.map(rawTarget),
     allowSources: o.allow,
     snat: { mode: o.snat?.mode ?? 'auto', address: o.snat?.address ?? '' },
     driver: o.driver ?? 'auto',
     onChange: o.onChange ?? 'drain',
     expires,
     takeover: o.takeover,
+    affinity: o.affinity ?? 'none',
+    helper: o.helper ?? 'auto',
+    clampMss: o.clampMss,
+    healthCheck: { mode: o.healthCheck?.mode ?? 'auto', port: o.healthCheck?.port ?? 0 },
   });
   if (!traffic.ok) bad.items.push(...traffic.error);
   if (o.dryRun && o.wait !== undefined) bad.add('--wait', 'has nothing to wait for with --dry-run; leave out one of them');
@@ -70,7 +84,7 @@ export const addForward = defineCommand({
   path: 'forward add',
   summary: 'Add a forward',
   description:
-    'What arrives at the listener goes to the target. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. Not built yet, and refused: port ranges, tcp+udp, ADDR/all, several targets, DNS names, IPv6, --selector, --announce, --driver relay.',
+    'What arrives at the listener goes to the target, or to one of several by their weights. A range of ports goes to as many ports from the port of the target on. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. auto in place of the port takes a free one from 50000 to 50999, which the forward keeps. Not built yet, and refused: --selector, --driver relay.',
   args: { name: argument({ placeholder: 'NAME', summary: 'Name of the forward, unique', parse: parseName }) },
   options,
   formats: FORMATS,
@@ -84,6 +98,28 @@ export const addForward = defineCommand({
     {
       says: "DNS over UDP on every address of the gateway, and the client's address kept",
       command: 'gwctl forward add dns --gateway gw1 --listen 53/udp --target 10.0.0.53 --snat none --wait',
+    },
+    {
+      says: 'Two web servers, the first with three times the share; each client stays with one',
+      command:
+        'gwctl forward add shop --gateway gw1 --listen 203.0.113.10:443 --target 10.0.0.31:8443,weight=3 --target 10.0.0.32:8443 --affinity client',
+    },
+    {
+      says: 'A range of ports, TCP and UDP, shifted',
+      command: 'gwctl forward add games --gateway gw1 --listen 50000-50009/tcp+udp --target 10.0.0.40:60000',
+    },
+    {
+      says: 'Any free port: the answer says which',
+      command: 'gwctl forward add debug --gateway gw1 --listen auto --target 10.0.1.24:9229',
+    },
+    {
+      says: 'IPv6, for a host behind a tunnel',
+      command: "gwctl forward add web6 --gateway gw1 --listen '[2001:db8::1]:443' --target '[2001:db8:1::10]:8443' --clamp-mss",
+    },
+    {
+      says: 'A whole address, which the gateway answers ARP for; the agent asks port 22 whether the host is up',
+      command:
+        'gwctl forward add dmz --gateway gw1 --listen 192.168.100.3/all --announce --target 10.0.0.3 --health-check tcp:22',
     },
     {
       says: 'For eight hours, for one address on one interface; flows of a former target are ended',
@@ -102,7 +138,7 @@ export const addForward = defineCommand({
     context.talk(
       `forward ${args.name} ${o.dryRun ? 'would be added (nothing was changed)' : 'added'}: ${forwardSentence(result)}`,
     );
-    if (o.wait !== undefined) result = await waitForForward(context, controlPlane, result, o.wait);
+    if (o.wait !== undefined) result = await waitInPlace(context, controlPlane, controlPlane.forwards, result, o.wait);
     if (output) await printOne(context, forwardView, result, output);
   },
 });

@@ -1,3 +1,3 @@
-import { switchCommand } from './switch.js';
+import { switchCommand } from '../switch.js';
 
-export const disableForward = switchCommand(false);
+export const disableForward = switchCommand('forward', false);

@@ -1,3 +1,3 @@
-import { switchCommand } from './switch.js';
+import { switchCommand } from '../switch.js';
 
-export const enableForward = switchCommand(true);
+export const enableForward = switchCommand('forward', true);

@@ -4,7 +4,7 @@ import type {
   ListForwardsRequest,
   UpdateForwardRequest,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { PlacementState, Protocol, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
+import { Affinity, HealthCheckMode, Helper, PlacementState, Protocol, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -42,10 +42,10 @@ const last = <T>(method: string): T => fake.requestsOf<T>(method).at(-1)!;
 describe('forward add', () => {
   it('sends what the flags say', async () => {
     const result = await sandbox.run([
-      ...'forward add ssh --gateway gw1 --listen 192.0.2.1:10022-10023/tcp+udp --target 198.51.100.2:22 --target 198.51.100.3:22'.split(
+      ...'forward add ssh --gateway gw1 --listen 192.0.2.1:10022-10023/tcp+udp --target 198.51.100.2:22,weight=3 --target 198.51.100.3:22'.split(
         ' ',
       ),
-      ...'--interface eth0 --allow 203.0.113.0/24 --allow lab.example.net --snat 198.51.100.1 --driver kernel --on-change cut'.split(
+      ...'--interface eth0 --allow 203.0.113.0/24 --allow lab.example.net --snat 198.51.100.1 --driver kernel --on-change cut --affinity client --helper none --clamp-mss --health-check tcp:8081'.split(
         ' ',
       ),
       ...'--expires 8h --owner web-team --label team=web --label tier=edge --announce --takeover --description'.split(' '),
@@ -68,15 +68,30 @@ describe('forward add', () => {
         announce: true,
       },
       targets: [
-        { host: '198.51.100.2', port: 22 },
-        { host: '198.51.100.3', port: 22 },
+        { host: '198.51.100.2', port: 22, weight: 3 },
+        { host: '198.51.100.3', port: 22, weight: 1 },
       ],
+      affinity: Affinity.CLIENT,
+      helper: Helper.NONE,
+      clampMss: true,
+      healthCheck: { mode: HealthCheckMode.TCP, port: 8081 },
       allowSources: ['203.0.113.0/24', 'lab.example.net'],
       snat: { mode: SnatMode.ADDRESS, address: '198.51.100.1' },
       enabled: true,
       takeover: true,
       expires: { seconds: BigInt((Date.UTC(2026, 0, 2, 12) + 8 * 3_600_000) / 1000) },
     });
+  });
+
+  it.each([
+    ['--listen [2001:db8::1]:443 --target [2001:db8:1::10]', '[2001:db8::1]:443/tcp on gw1 to [2001:db8:1::10]'],
+    ['--listen 192.168.100.3/all --announce --target 10.0.0.3 --health-check tcp:22', '192.168.100.3/all on gw1 to 10.0.0.3'],
+    ['--listen 50000-50009/udp --target db.example.net:60000', '*:50000-50009/udp on gw1 to db.example.net:60000'],
+    ['--listen 10.0.0.1:auto/udp --target 10.0.0.53', '10.0.0.1:50000/udp on gw1 to 10.0.0.53'],
+    ['--listen 53/tcp+udp --target 10.0.0.53 --allow office.example.net', '*:53/tcp+udp on gw1 to 10.0.0.53'],
+  ])('takes %s', async (flags, sentence) => {
+    const result = await sandbox.run(`forward add any --gateway gw1 ${flags}`);
+    expect(result).toMatchObject({ code: 0, stderr: `forward any added: ${sentence}\n` });
   });
 
   it('places by a selector', async () => {
@@ -115,6 +130,13 @@ describe('forward add', () => {
     ['--interface a/b', '--interface: "a/b" is not an interface name'],
     ['--snat bogus', '--snat: "bogus" is not a way of source NAT; use auto, masquerade, none'],
     ['--snat 2001:db8::1', '--snat: 2001:db8::1 is IPv6 but the target is IPv4'],
+    ['--affinity sticky', '--affinity: "sticky" is not an affinity; use none or client'],
+    ['--helper sip', '--helper: "sip" is not a helper; use auto, none or ftp'],
+    ['--health-check http', '--health-check: "http" is not a health check; use auto, none, tcp or tcp:PORT'],
+    ['--health-check tcp:0', '--health-check: "0" is not a port'],
+    ['--listen 192.0.2.1:53/udp --clamp-mss', '--clamp-mss: changes the segment size of TCP'],
+    ['--listen 192.0.2.1:53/udp --health-check tcp', '--health-check: is missing; a listener for udp has no TCP port'],
+    ['--target 198.51.100.2:80,weight=0', '--target: "198.51.100.2:80,weight=0": only ,weight=N may stand behind'],
     ['--driver fast', '--driver: "fast" is not a driver; use auto, kernel or relay'],
     ['--on-change now', '--on-change: "now" is not a policy for changes; use drain, cut or keep'],
     ['--expires 2020-01-01T00:00:00Z', '--expires: 2020-01-01T00:00:00Z has passed'],
@@ -269,6 +291,9 @@ describe('forward set', () => {
     ['--no-announce --takeover', ['spec.listen.announce', 'spec.takeover']],
     ['--expires never --snat none', ['spec.snat', 'spec.expires']],
     ['--selector site=tokyo', ['spec.gateway_selector']],
+    ['--affinity client --helper ftp', ['spec.affinity', 'spec.helper']],
+    ['--clamp-mss --health-check none', ['spec.clamp_mss', 'spec.health_check']],
+    ['--no-clamp-mss', ['spec.clamp_mss']],
     ['--driver relay --on-change keep --owner= ', ['spec.owner', 'spec.driver', 'spec.on_change']],
   ])('%s: names %j and no etag', async (flags, paths) => {
     expect(await sandbox.run(`forward set web ${flags}`)).toMatchObject({ code: 0 });

@@ -1,11 +1,10 @@
 import { parseName } from '@gwctl/shared/domain/names';
 import { ViolationList } from '@gwctl/shared/domain/result';
-import { AppError } from '@gwctl/shared/errors/app-error';
 import { argument, defineCommand, flag, list, type OptionValues, toggle, value } from '../../command/definition.js';
-import type { ControlPlane } from '../../context/control-plane.js';
 import { CliError } from '../../errors/cli-error.js';
 import { parseEtag } from '../../flags/etag.js';
 import {
+  CLAMP_MSS,
   checkParts,
   parseAllow,
   parseInterfaceOrNone,
@@ -14,19 +13,16 @@ import {
   policyOptions,
   waitOption,
 } from '../../flags/forward-flags.js';
-import { changeLabels, type LabelChange, parseLabelChange } from '../../flags/labels.js';
+import { parseLabelChange } from '../../flags/labels.js';
 import { parseListen } from '../../flags/listen.js';
-import { parseTarget } from '../../flags/target.js';
+import { parseTarget, rawTarget } from '../../flags/target.js';
 import { parseExpiryOrNever, resolveExpiry } from '../../flags/time.js';
 import { FORMATS } from '../../output/format.js';
 import { forwardSentence, forwardView } from '../../output/forward-view.js';
 import { printOne } from '../../output/view.js';
-import type { ForwardResource } from '../../resources/forward.js';
 import type { ForwardChanges } from '../../resources/forward-input.js';
-import { waitForForward } from '../../wait/wait-for-forward.js';
-
-/** How often labels are merged anew when somebody else changed the forward in between. */
-const ATTEMPTS = 3;
+import { waitInPlace } from '../../wait/wait-in-place.js';
+import { update } from '../update.js';
 
 const options = {
   ...placingOptions,
@@ -35,7 +31,11 @@ const options = {
     summary: 'Address, ports and protocol together; the interface stays',
     parse: parseListen,
   }),
-  target: list({ placeholder: 'HOST[:PORT]', summary: 'Targets, in place of all that there are', parse: parseTarget }),
+  target: list({
+    placeholder: 'HOST[:PORT][,weight=N]',
+    summary: 'Targets, in place of all that there are',
+    parse: parseTarget,
+  }),
   interface: value({
     placeholder: 'IF',
     summary: 'Take traffic of this interface only; --interface= for any',
@@ -46,6 +46,7 @@ const options = {
   ...policyOptions,
   expires: value({ placeholder: '8h|TIME|never', summary: 'When it ends by itself', parse: parseExpiryOrNever }),
   label: list({ placeholder: 'K=V|K-', summary: 'Set a label, or remove it', parse: parseLabelChange }),
+  clampMss: toggle({ summary: CLAMP_MSS }),
   announce: toggle({ summary: 'Answer ARP or NDP for a listener address that the gateway does not own' }),
   takeover: toggle({ summary: 'Take the listener although a local socket of the gateway uses it' }),
   etag: value({ placeholder: 'ETAG', summary: 'Change it only if it is still this one (see forward get)', parse: parseEtag }),
@@ -64,7 +65,7 @@ export function changesOf(o: OptionValues<typeof options>, now: number): Forward
   const { listen, target, snat, driver, onChange } = o;
   const parts = checkParts({
     ...(listen ? { listen: { ...listen, interface: o.interface ?? '', announce: false } } : {}),
-    ...(target.length > 0 ? { targets: target.map((t) => ({ host: t.host, port: t.port ?? 0, weight: 1 })) } : {}),
+    ...(target.length > 0 ? { targets: target.map(rawTarget) } : {}),
     ...(snat ? { snat: { mode: snat.mode, address: snat.address ?? '' } } : {}),
     allowSources: o.allow,
   });
@@ -84,6 +85,10 @@ export function changesOf(o: OptionValues<typeof options>, now: number): Forward
     ...(onChange ? { onChange } : {}),
     ...(o.expires ? { expires: expires ?? 'never' } : {}),
     ...(o.takeover === undefined ? {} : { takeover: o.takeover }),
+    ...(o.affinity ? { affinity: o.affinity } : {}),
+    ...(o.helper ? { helper: o.helper } : {}),
+    ...(o.clampMss === undefined ? {} : { clampMss: o.clampMss }),
+    ...(o.healthCheck ? { healthCheck: o.healthCheck } : {}),
   };
 }
 
@@ -97,49 +102,23 @@ export const setForward = defineCommand({
   connects: true,
   examples: [
     { says: 'Another target, and wait for it', command: 'gwctl forward set web --target 10.0.1.25:80 --wait' },
+    {
+      says: 'Take a target out of rotation by naming the others',
+      command: 'gwctl forward set shop --target 10.0.0.31:8443 --target 10.0.0.33:8443,weight=2',
+    },
     { says: 'Set a label, remove another', command: 'gwctl forward set web --label team=db --label old-' },
     { says: 'Let it run on for good', command: 'gwctl forward set web --expires never' },
     { says: 'Only if nobody changed it since', command: 'gwctl forward set web --etag ETAG --owner web-team' },
   ],
   async run(context, { args, options: o, output }) {
     const changes = changesOf(o, context.clock.now());
-    if (Object.keys(changes).length === 0 && o.label.length === 0)
-      throw new CliError({ kind: 'usage', message: 'nothing to change: no flag says what', hint: 'gwctl forward set --help' });
     const controlPlane = await context.controlPlane();
-    const { etag, dryRun } = o;
-    let result =
-      o.label.length === 0
-        ? await controlPlane.forwards.update(args.name, changes, { ...(etag === undefined ? {} : { etag }), dryRun })
-        : await updateWithLabels(controlPlane, args.name, changes, o.label, { etag, dryRun });
+    const { etag, dryRun, label } = o;
+    let result = await update(controlPlane.forwards, 'forward', args.name, changes, { labels: label, etag, dryRun });
     context.talk(
       `forward ${args.name} ${dryRun ? 'would be changed (nothing was changed)' : 'changed'}: ${forwardSentence(result)}`,
     );
-    if (o.wait !== undefined) result = await waitForForward(context, controlPlane, result, o.wait);
+    if (o.wait !== undefined) result = await waitInPlace(context, controlPlane, controlPlane.forwards, result, o.wait);
     if (output) await printOne(context, forwardView, result, output);
   },
 });
-
-/** Labels travel as a whole, so they are read, changed and written back under the etag that was read. */
-async function updateWithLabels(
-  controlPlane: ControlPlane,
-  name: string,
-  changes: ForwardChanges,
-  labelChanges: readonly LabelChange[],
-  { etag, dryRun }: { readonly etag: string | undefined; readonly dryRun: boolean },
-): Promise<ForwardResource> {
-  for (let attempt = 1; ; attempt++) {
-    const { metadata } = await controlPlane.forwards.get(name);
-    const labels = changeLabels(metadata.labels, labelChanges);
-    if (!labels.ok) throw CliError.usage([{ field: 'labels', description: labels.error }]);
-    try {
-      return await controlPlane.forwards.update(
-        name,
-        { ...changes, labels: labels.value },
-        { etag: etag ?? metadata.etag ?? '', dryRun },
-      );
-    } catch (error) {
-      const stale = error instanceof AppError && error.code === 'ABORTED';
-      if (!stale || etag !== undefined || attempt === ATTEMPTS) throw error;
-    }
-  }
-}

@@ -6,9 +6,9 @@ import { parseEtag } from '../../flags/etag.js';
 
 export const deleteGateway = defineCommand({
   path: 'gateway delete',
-  summary: 'Delete gateways that carry no forwards',
+  summary: 'Delete gateways that carry nothing',
   description:
-    'Its agent is no longer let in. Forwards that are placed on it must be deleted or moved first. What the agent made on the host is taken away there, with gwctl-agent cleanup.',
+    'Its agent is no longer let in. Forwards and egresses that are placed on it must be deleted or moved first. What the agent made on the host is taken away there, with gwctl-agent cleanup.',
   args: {
     names: manyArguments({ placeholder: 'NAME', summary: 'Names of gateways', parse: parseName, complete: 'gateways' }),
   },

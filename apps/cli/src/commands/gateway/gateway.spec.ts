@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { EventSchema } from '@gwctl/proto/gwctl/v1/event_pb';
-import type { CreateJoinTokenRequest } from '@gwctl/proto/gwctl/v1/gateway_pb';
-import { DriftCause, PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
+import type { AllowMassRemovalRequest, CreateJoinTokenRequest, UpdateGatewayRequest } from '@gwctl/proto/gwctl/v1/gateway_pb';
+import { ConditionSchema, ConditionStatus, DriftCause, DriftPolicy, PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { FakeControlPlane } from '../../testing/fake-control-plane.js';
@@ -24,6 +24,7 @@ afterAll(async () => {
 
 afterEach(() => {
   fake.forwards.clear();
+  fake.egresses.all.clear();
   fake.gateways.clear();
   fake.events.length = 0;
   fake.server.calls.length = 0;
@@ -111,6 +112,80 @@ describe('gateway list, get, label, cordon, delete', () => {
   });
 });
 
+describe('gateway set', () => {
+  const updates = () => fake.requestsOf<UpdateGatewayRequest>('UpdateGateway').map((r) => r.updateMask?.paths);
+
+  it('changes what the flags name, and says what holds now', async () => {
+    fake.addGateway('gw1');
+    const flags = '--drift report --resolver 10.0.0.2 --resolver [2001:db8::53]:5353 --dns-min-ttl 10s --dns-max-ttl 1m';
+    expect(await sandbox.run(`gateway set gw1 ${flags}`)).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'gateway gw1 changed: drift report; DNS of 10.0.0.2:53, [2001:db8::53]:5353, TTL 10s to 1m\n',
+    });
+    expect(fake.gateway('gw1').settings).toMatchObject({
+      driftPolicy: DriftPolicy.REPORT,
+      resolvers: ['10.0.0.2:53', '[2001:db8::53]:5353'],
+      dnsMinTtlSeconds: 10,
+      dnsMaxTtlSeconds: 60,
+    });
+    expect((await sandbox.run('gateway get gw1')).stdout).toContain('On drift:         report\n');
+    expect(await sandbox.run('gateway set gw1 --host-resolvers --dns-max-ttl default')).toMatchObject({
+      code: 0,
+      stderr: 'gateway gw1 changed: drift report; DNS of the host, TTL 10s to 5m\n',
+    });
+    expect(updates().at(-1)).toEqual(['settings.resolvers', 'settings.dns_max_ttl_seconds']);
+    expect(await sandbox.run('gateway set gw1 --drift repair --dry-run -o name')).toMatchObject({ code: 0, stdout: 'gw1\n' });
+    expect(fake.gateway('gw1').settings?.driftPolicy).toBe(DriftPolicy.REPORT);
+    // The floor may stand lower than its default.
+    expect(await sandbox.run('gateway set gw1 --dns-max-ttl 3s')).toMatchObject({ code: 0 });
+    expect(await sandbox.run('gateway set gw1 --etag g0 --drift repair')).toMatchObject({ code: 5 });
+  });
+
+  it.each([
+    ['', 'nothing to change'],
+    ['--drift leave', '--drift: "leave" is not a drift policy; use repair or report'],
+    ['--resolver dns.example.net', '--resolver: "dns.example.net" is not a DNS server'],
+    ['--resolver 10.0.0.2 --host-resolvers', '--host-resolvers: contradicts --resolver'],
+    ['--dns-min-ttl 1500ms', '--dns-min-ttl: "1500ms" is not whole seconds'],
+    ['--dns-min-ttl 2h', '--dns-min-ttl: 7200 is not a floor'],
+    ['--dns-min-ttl 1m --dns-max-ttl 5s', '--dns-max-ttl: 5 is below the floor of 60'],
+  ])('refuses "%s" with exit code 2 and sends nothing', async (flags, why) => {
+    fake.addGateway('gw1');
+    const before = fake.server.calls.length;
+    const result = await sandbox.run(`gateway set gw1 ${flags}`);
+    expect(result.stderr).toContain(why);
+    expect(result.code).toBe(2);
+    expect(fake.server.calls).toHaveLength(before);
+  });
+});
+
+describe('gateway allow-removal', () => {
+  const allowed = () => fake.requestsOf<AllowMassRemovalRequest>('AllowMassRemoval').map((r) => [r.name, r.revision]);
+
+  it('speaks of the revision that the agent holds back, and of no other', async () => {
+    const gateway = fake.addGateway('gw1');
+    gateway.status!.revision = 17n;
+    const nothing = await sandbox.run('gateway allow-removal gw1');
+    expect(nothing).toMatchObject({ code: 5, stderr: expect.stringContaining('holds nothing back') });
+    expect(allowed()).toEqual([]);
+    gateway.status!.conditions = [
+      create(ConditionSchema, { type: 'DesiredStateAccepted', status: ConditionStatus.FALSE, reason: 'PENDING_MASS_DELETE' }),
+    ];
+    expect(await sandbox.run('gateway allow-removal gw1')).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'gateway gw1 may remove what revision 17 removes\n',
+    });
+    expect(await sandbox.run('gateway allow-removal gw1 --revision 0')).toMatchObject({ code: 0 });
+    expect(await sandbox.run('gateway allow-removal gw1 --revision x')).toMatchObject({ code: 2 });
+    expect(allowed()).toEqual([
+      ['gw1', 17n],
+      ['gw1', 0n],
+    ]);
+  });
+});
+
 describe('status and events', () => {
   it('names what somebody should look at', async () => {
     fake.addGateway('gw1');
@@ -125,6 +200,10 @@ describe('status and events', () => {
     expect(stdout).toContain('Placements:       1 ACTIVE, 1 REJECTED\n');
     expect(stdout).toContain('Gateways to look at:\n  gw2   offline\n');
     expect(stdout).toContain('Forwards to look at:\n  bad   REJECTED\n');
+    expect(stdout).not.toContain('Egresses to look at');
+    await sandbox.run('egress add out --gateway gw1 --source 10.0.0.0/8 --out-interface eth0');
+    fake.egresses.agentSays('out', { state: PlacementState.DEGRADED });
+    expect((await sandbox.run('status')).stdout).toContain('Egresses to look at:\n  out   DEGRADED\n');
     expect(JSON.parse((await sandbox.run('status -o json')).stdout)).toMatchObject({ kind: 'Status', gateways: 2 });
   });
 
@@ -148,6 +227,9 @@ describe('status and events', () => {
     expect((await sandbox.run('events --gateway gw1 -o name')).stdout.trimEnd().split('\n')).toHaveLength(60);
     expect((await sandbox.run('events --limit 1 --no-headers -o wide')).stdout).toContain('missing   nat/GWCTL-DISP');
     expect((await sandbox.run('events --forward other')).stderr).toBe('no events match\n');
+    fake.events.push(create(EventSchema, { uid: 'e', gateway: 'gw1', egress: 'out', reason: 'DRIFT_REPAIRED' }));
+    expect((await sandbox.run('events --egress out --no-headers')).stdout).toContain('gw1   egress out   DRIFT_REPAIRED');
+    expect(await sandbox.run('events --egress out --forward web')).toMatchObject({ code: 2 });
   });
 });
 
@@ -175,7 +257,6 @@ describe('the rest', () => {
   it.each([
     ['forwrd list', 'did you mean gwctl forward?'],
     ['forward lst', 'did you mean gwctl forward list?'],
-    ['egress add', 'gwctl knows: login, context'],
     ['apply', 'gwctl knows: login, context'],
     ['--nonsense', '--nonsense stands where gwctl wants a command'],
     ['version -o table extra', '"extra": is one word too many'],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ForwardResource, PlacementResource } from '../resources/forward.js';
-import { judgeForward, standingOf } from './forward-standing.js';
+import type { Carried, PlacementResource } from '../resources/placement.js';
+import { judge, standingOf } from './standing.js';
 
 const placement = (state: string, observedGeneration = 2, gateway = 'gw1'): PlacementResource => ({
   gateway,
@@ -12,19 +12,9 @@ const placement = (state: string, observedGeneration = 2, gateway = 'gw1'): Plac
   violations: [],
 });
 
-const forward = (placements: PlacementResource[], generation = 2, enabled = true): ForwardResource => ({
-  apiVersion: 'gwctl/v1',
-  kind: 'Forward',
+const forward = (placements: PlacementResource[], generation = 2, enabled = true): Carried => ({
   metadata: { name: 'web', labels: {}, generation },
-  spec: {
-    listen: { protocol: 'tcp', ports: '80' },
-    targets: [],
-    allowSources: [],
-    snat: { mode: 'auto' },
-    driver: 'auto',
-    onChange: 'drain',
-    enabled,
-  },
+  spec: { enabled },
   status: { placements },
 });
 
@@ -48,7 +38,7 @@ describe('standingOf', () => {
   });
 });
 
-describe('judgeForward', () => {
+describe('judge', () => {
   it.each([
     [[], 'nowhere'],
     [['ACTIVE'], 'done'],
@@ -58,14 +48,14 @@ describe('judgeForward', () => {
     [['REJECTED', 'REJECTED'], 'refused'],
     [['ACTIVE', 'REJECTED'], 'partly'],
   ])('%j: %s', (states, outcome) => {
-    expect(judgeForward(forward(states.map((s) => placement(s))), 2).outcome).toBe(outcome);
+    expect(judge(forward(states.map((s) => placement(s))), 2).outcome).toBe(outcome);
   });
 
   it('wants the later generation where somebody changed it again', () => {
-    expect(judgeForward(forward([placement('ACTIVE', 2)], 3), 2).outcome).toBe('waiting');
+    expect(judge(forward([placement('ACTIVE', 2)], 3), 2).outcome).toBe('waiting');
   });
 
   it('wants the generation that was asked for where a replica is behind', () => {
-    expect(judgeForward(forward([placement('ACTIVE', 1)], 1), 2).outcome).toBe('waiting');
+    expect(judge(forward([placement('ACTIVE', 1)], 1), 2).outcome).toBe('waiting');
   });
 });

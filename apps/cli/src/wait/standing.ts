@@ -1,4 +1,4 @@
-import type { ForwardResource, PlacementResource } from '../resources/forward.js';
+import type { Carried, PlacementResource } from '../resources/placement.js';
 
 /** How one placement stands towards what is wanted. */
 export type Standing = 'done' | 'refused' | 'waiting';
@@ -21,11 +21,10 @@ export function standingOf(placement: PlacementResource, generation: number, ena
   return placement.state === (enabled ? 'ACTIVE' : 'DISABLED') ? 'done' : 'waiting';
 }
 
-/** How a forward stands on all of its gateways. `generation`: the one that was asked for; a later one supersedes it. */
-export function judgeForward(forward: ForwardResource, generation: number): Judgement {
-  const wanted = Math.max(generation, forward.metadata.generation ?? 0);
-  const { placements } = forward.status;
-  const of = (standing: Standing) => placements.filter((p) => standingOf(p, wanted, forward.spec.enabled) === standing);
+/** How a forward or an egress stands on all of its gateways. `generation`: the one that was asked for; a later one supersedes it. */
+export function judge({ metadata, spec, status: { placements } }: Carried, generation: number): Judgement {
+  const wanted = Math.max(generation, metadata.generation ?? 0);
+  const of = (standing: Standing) => placements.filter((p) => standingOf(p, wanted, spec.enabled) === standing);
   const [done, refused, waiting] = [of('done'), of('refused'), of('waiting')];
   const outcome =
     placements.length === 0

@@ -1,0 +1,3 @@
+import { switchCommand } from '../switch.js';
+
+export const enableEgress = switchCommand('egress', true);
