@@ -14,7 +14,7 @@ ipv6     10 tcp      6 119 ESTABLISHED src=2001:db8::1 dst=2001:db8::2 sport=1 d
 `;
 
 describe('parseFlows', () => {
-  it('reads both forms, TCP and UDP over IPv4 only', () => {
+  it('reads both forms, every protocol, both families', () => {
     const flows = parseFlows(TABLE);
     expect(flows.map((f) => [f.protocol, f.state, f.mark])).toEqual([
       ['tcp', 'ESTABLISHED', 16777216],
@@ -22,19 +22,23 @@ describe('parseFlows', () => {
       ['udp', undefined, 0],
       ['udp', undefined, 16777216],
       ['udp', undefined, 0],
+      [1, undefined, 0],
+      ['tcp', 'ESTABLISHED', 0],
     ]);
+    expect(flows.map((f) => f.family ?? 4)).toEqual([4, 4, 4, 4, 4, 4, 6]);
+    expect(flows[5]?.original).toEqual({ source: '198.51.100.9', destination: '9.9.9.9', sourcePort: 0, destinationPort: 0 });
     expect(flows[0]).toMatchObject({
       original: { source: '198.51.100.2', destination: '203.0.113.10', sourcePort: 40000, destinationPort: 443 },
       reply: { source: '10.0.0.10', destination: '10.0.0.1', sourcePort: 8443, destinationPort: 1763 },
     });
-    expect(flows.map(isAlive)).toEqual([true, false, true, true, true]);
+    expect(flows.map(isAlive)).toEqual([true, false, true, true, true, true, true]);
   });
 
   it('takes anything without failing', () => {
     fc.assert(
       fc.property(fc.string(), fc.nat(), (text, at) => {
         const cut = TABLE.slice(0, at % TABLE.length) + text;
-        for (const flow of parseFlows(cut)) expect(flow.original.source).toMatch(/^[\d.]+$/);
+        for (const flow of parseFlows(cut)) expect(flow.original.source).toMatch(/^[\da-f.:]+$/);
       }),
     );
   });

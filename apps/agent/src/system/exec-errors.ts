@@ -9,6 +9,7 @@ export const MAX_STDERR_BYTES = 16 << 10;
 const PACKAGES: Readonly<Record<string, string>> = {
   conntrack: 'conntrack',
   ip: 'iproute2',
+  modprobe: 'kmod',
   iptables: 'iptables',
   'iptables-nft': 'iptables',
   'iptables-nft-save': 'iptables',

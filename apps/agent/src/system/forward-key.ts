@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
 
-/** The first eight hex digits of SHA-256 of a forward's uid: short enough for a chain's name, and nothing of a user's text. */
-export function forwardKey(uid: string): string {
-  return createHash('sha256').update(uid).digest('hex').slice(0, 8);
+/**
+ * The first eight hex digits of SHA-256 of a forward's uid: short enough for a chain's name, and nothing of a user's text. Of 40,000
+ * forwards two have the same in one gateway of six; then the other one takes its next, `attempt` 1 and on.
+ */
+export function forwardKey(uid: string, attempt = 0): string {
+  const text = attempt === 0 ? uid : `${uid}#${attempt}`;
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

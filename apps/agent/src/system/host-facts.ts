@@ -8,8 +8,10 @@ export interface FactsQuestion {
   /** Where the agent reaches the control plane: addresses and port of its live connection or, before there is one, of the next. */
   readonly control: readonly { readonly address: IpAddress; readonly port: number }[];
   /** Ports of desired listeners: of sockets on these it is found out whose they are. Without any of UDP, its sockets are not read. */
-  readonly ports: { readonly tcp: ReadonlySet<number>; readonly udp: ReadonlySet<number> };
+  readonly ports: { readonly tcp: Ports; readonly udp: Ports };
 }
+
+type Ports = Pick<ReadonlySet<number>, 'has' | 'size'>;
 
 const SSH_PORT = 22;
 

@@ -1,3 +1,4 @@
+import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Sysctl, SysctlRecord } from './sysctl.js';
 
 /** Kernel parameters in memory. */
@@ -10,7 +11,13 @@ export class MemorySysctl implements Sysctl {
 
   async read(key: string): Promise<string> {
     const value = this.values.get(key);
-    if (value === undefined) throw new Error(`no parameter ${key}`);
+    if (value === undefined)
+      throw new AppError({
+        code: 'FAILED_PRECONDITION',
+        reason: 'SYSCTL_FAILED',
+        message: `no parameter ${key}`,
+        cause: Object.assign(new Error(key), { code: 'ENOENT' }),
+      });
     return value;
   }
 
@@ -32,6 +39,10 @@ export class MemorySysctlRecord implements SysctlRecord {
 
   async forget(key: string): Promise<void> {
     this.kept.delete(key);
+  }
+
+  async keys(): Promise<readonly string[]> {
+    return [...this.kept.keys()];
   }
 
   trouble(): string | undefined {

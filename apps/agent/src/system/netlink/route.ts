@@ -19,3 +19,6 @@ export function readLinks(libc: Libc): HostLinks {
   });
   return { addresses: found, interfaces: [...names.values()] };
 }
+
+/** Names of all interfaces, by index. */
+export const linkNames = (libc: Libc): ReadonlyMap<number, string> => links(dump(libc, NETLINK_ROUTE, RTM_GETLINK));
