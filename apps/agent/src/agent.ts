@@ -15,9 +15,11 @@ import type { DriverPreference } from './drivers/choose.js';
 import { type Host, openHost } from './host.js';
 import { IdentityStore } from './identity/identity-store.js';
 import { askControlPlane, Renewal } from './identity/renewal.js';
+import { targetLookups } from './lookups.js';
 import { NO_POLICY, type Policy, policyCheck } from './policy/policy.js';
 import { readPolicy } from './policy/policy-file.js';
 import { Reconciler } from './reconciler/reconciler.js';
+import { SpareMemory } from './spare-memory.js';
 import { claimHost } from './state-dir/only-agent.js';
 import { GROUP, groupId, makeStateDir, type StateDir } from './state-dir/state-dir.js';
 import { buildReport } from './status/build-report.js';
@@ -60,7 +62,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const files = new DiskFiles(stateDir.desired);
   const store = new DesiredStore({ files, gatewayUid: identity.gatewayUid, clock, conditions, log });
   await store.load();
-  const host = await openHost({ preference: options.preference, stateDir: stateDir.path, now: clock.now });
+  const host = await openHost({ preference: options.preference, stateDir: stateDir.path, ...clock });
   const about: About = {
     gatewayUid: identity.gatewayUid,
     agentVersion: VERSION,
@@ -71,19 +73,24 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     instanceId: randomUUID(),
   };
   const addresses = new ControlAddresses({ servers: identity.servers, clock, log });
+  // Typed as always there, and not: only with --expose-gc.
+  const spare = new SpareMemory({ clock, collect: globalThis.gc as ConstructorParameters<typeof SpareMemory>[0]['collect'] });
   const outbox = new Outbox({ clock, random: Math.random, conditions, persisted: () => store.persisted() });
   const leftovers = onceApplied(host, log);
+  const lookups = await targetLookups({ clock, log, stateDir: stateDir.path });
   const reconciler = new Reconciler({
     driver: host.driver,
     planner: {
       facts: () => host.facts({ control: addresses.current(), view: store.view() }),
-      plan: host.plan,
-      policy: { refusals: (desired) => policy.check.refusals(desired) },
+      make: (carried) => host.planner(carried),
+      policy: () => policy.check,
     },
+    lookups,
     desired: store,
     sink: {
       report: (found) => {
         outbox.report(found);
+        spare.changed(found.changed?.size ?? 0);
         leftovers(found);
       },
       event: (event) => outbox.event(event),
@@ -121,6 +128,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await status.start();
   store.onChange(() => outbox.poke());
   void addresses.start();
+  lookups.start();
   reconciler.start();
   renewal.start(identity);
   const ending = new AbortController();
@@ -134,6 +142,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       ending.abort();
       renewal.stop();
       addresses.stop();
+      lookups.stop();
+      spare.stop();
       await Promise.all([linked, reconciler.stop(), status.stop()]);
       await store.close();
       claim.release();

@@ -30,7 +30,7 @@ Examples:
       const lock = flags.force ? undefined : lockOrExplain(dir.lock, 'stop it first, or use --force');
       const claim = flags.force ? undefined : await claimHost(createLogger({ name: 'gwctl-agent', level: 'warn' }));
       try {
-        const host = await openHost({ preference: flags.driver, stateDir: dir.path, now: systemClock.now });
+        const host = await openHost({ preference: flags.driver, stateDir: dir.path, ...systemClock });
         await host.driver.cleanUp();
         await host.cleanLeftovers();
         output.talk(`everything of gwctl is gone from this host (${host.driver.name}); flows through it end`);

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { Command } from 'commander';
@@ -9,9 +10,11 @@ import { DiskFiles } from '../desired/files.js';
 import type { DriverPreference } from '../drivers/choose.js';
 import { openHost } from '../host.js';
 import { IdentityStore } from '../identity/identity-store.js';
+import { NAMES_FILE } from '../lookups.js';
+import type { Resolution } from '../planner/types.js';
 import { NO_POLICY, policyCheck } from '../policy/policy.js';
 import { readPolicy } from '../policy/policy-file.js';
-import { judge } from '../reconciler/judge.js';
+import { RememberedFile } from '../resolve/remembered.js';
 import { requireReadable, stateDir } from '../state-dir/state-dir.js';
 import { Conditions } from '../status/conditions.js';
 import type { Output } from './output.js';
@@ -70,27 +73,34 @@ async function makePlan(flags: PlanFlags): Promise<PrintedPlan> {
         'no desired state is on the disk yet; start the agent and let it reach the control plane once',
     });
   const policy = flags.policy === undefined ? NO_POLICY : await readPolicy(flags.policy);
-  const host = await openHost({ preference: flags.driver, stateDir: dir.path, now: clock.now });
+  const host = await openHost({ preference: flags.driver, stateDir: dir.path, ...clock });
   const addresses = new ControlAddresses({ servers: identity.servers, clock, log });
   await addresses.refresh();
   const facts = await host.facts({ control: addresses.current(), view });
-  const judged = judge({
+  const planner = host.planner(() => undefined);
+  const planned = planner.plan({
     entries: view.entries,
     facts,
-    now: clock.now(),
-    plan: host.plan,
     policy: policyCheck(policy),
-    carried: new Map(),
+    names: await rememberedNames(dir.path),
+    health: { version: 0, of: () => undefined },
+    now: clock.now(),
   });
-  const { steps } = host.driver.diff(host.driver.render(judged.host), await host.driver.observe());
+  const { steps } = host.driver.diff(host.driver.render(planned.host), await host.driver.observe());
   return {
     revision: view.revision,
     driver: host.driver.name,
     steps: steps.map(({ kind, title }) => ({ kind, title })),
-    refused: judged.judgements.flatMap(({ name, uid, verdict }) =>
+    refused: planned.judgements.flatMap(({ name, uid, verdict }) =>
       verdict.kind === 'reject' ? [{ name, uid, reasons: verdict.violations.map((v) => `${v.field}: ${v.description}`) }] : [],
     ),
   };
+}
+
+/** As an agent that starts now would know them, before any server was asked. */
+async function rememberedNames(stateDirPath: string): Promise<ReadonlyMap<string, Resolution>> {
+  const { names } = await new RememberedFile(join(stateDirPath, NAMES_FILE)).load();
+  return new Map([...names].map(([name, { addresses, answered }]) => [name, { addresses, answered, fresh: true }]));
 }
 
 function render(plan: PrintedPlan): string {

@@ -8,9 +8,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.js';
 import { DesiredStore } from '../desired/desired-store.js';
 import { DiskFiles } from '../desired/files.js';
-import type { ReadEntry } from '../desired/types.js';
 import { IdentityStore } from '../identity/identity-store.js';
 import { join } from '../identity/join.js';
+import type { ReadEntry } from '../planner/types.js';
 import type { PlacementStatus } from '../reconciler/placement-status.js';
 import { Conditions } from '../status/conditions.js';
 import { FakeControlPlane, GATEWAY_UID } from '../testing/fake-control-plane.js';
@@ -61,7 +61,7 @@ async function agent() {
     if (!complete) return;
     applied = { epoch, revision };
     const statuses = entries.map((e): [string, PlacementStatus] => {
-      const { uid, generation, name } = e.kind === 'forward' ? e.forward : e;
+      const { uid, generation, name } = e.kind === 'forward' ? e.forward : e.kind === 'egress' ? e.egress : e;
       const none = { targets: [], conditions: [], violations: [], clientAddress: '' };
       const state = e.kind === 'forward' ? 'ACTIVE' : 'REJECTED';
       const status = known.get(e) ?? { uid, generation, name, state, ...none };
@@ -128,7 +128,7 @@ describe('control link', () => {
     await session.first('applied', (a) => a.revision === 2n && a.epoch === EPOCH);
     const complete = await session.first('status', (s) => s.complete);
     expect(complete.placements.map((p) => p.forwardUid).sort()).toEqual([1, 2, 3].map(uidOf));
-    session.change(origin.change([{ uid: uidOf(4), forward: Uint8Array.of(0xff) }]));
+    session.change(origin.change([{ uid: uidOf(4), kind: 'forward', bytes: Uint8Array.of(0xff) }]));
     await session.first('accepted', (a) => a.revision === 3n);
     const applied = await session.first('applied', (a) => a.revision === 3n);
     expect(applied.placements.map((p) => [p.forwardUid, p.state])).toEqual([[uidOf(4), 4]]);

@@ -10,11 +10,11 @@ import {
   type SessionResponse,
 } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import type { ConditionSchema, DriftSchema } from '@gwctl/proto/gwctl/v1/types_pb';
-import { TargetHealth } from '@gwctl/proto/gwctl/v1/types_pb';
-import type { Condition, Drift } from '@gwctl/shared/domain/status';
+import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
 import { wireListener } from '@gwctl/shared/wire/traffic-spec';
-import { conditionStatusWords, driftCauseWords, placementStateWords } from '@gwctl/shared/wire/words';
-import type { Entry, Held } from '../desired/types.js';
+import { conditionStatusWords, driftCauseWords, placementStateWords, targetHealthWords } from '@gwctl/shared/wire/words';
+import type { Held } from '../desired/types.js';
+import { fromWire } from '../desired/wire-entry.js';
 import type { AgentEvent, PlacementStatus } from '../reconciler/placement-status.js';
 import type { Inbound } from './session-core.js';
 
@@ -45,9 +45,6 @@ function revisionOf(value: bigint): number {
   return Number.isSafeInteger(revision) ? revision : Number.NaN;
 }
 
-/** Bytes of a message are a view of all that arrived with it; what is kept for long must not hold that too. */
-const owned = ({ uid, forward }: Entry): Entry => ({ uid, forward: new Uint8Array(forward) });
-
 export function readInbound({ message }: SessionResponse): Inbound {
   switch (message.case) {
     case 'welcome': {
@@ -67,7 +64,7 @@ export function readInbound({ message }: SessionResponse): Inbound {
       };
     }
     case 'snapshotPart':
-      return { kind: 'snapshot-part', entries: message.value.entries.map(owned) };
+      return { kind: 'snapshot-part', entries: message.value.entries.map(fromWire) };
     case 'snapshotEnd':
       return { kind: 'snapshot-end', revision: revisionOf(message.value.revision) };
     case 'change': {
@@ -77,7 +74,7 @@ export function readInbound({ message }: SessionResponse): Inbound {
         change: {
           from: revisionOf(fromRevision),
           revision: revisionOf(revision),
-          upserts: upserts.map(owned),
+          upserts: upserts.map(fromWire),
           removals,
           digest: new Uint8Array(digest),
         },
@@ -153,13 +150,30 @@ export function placementReport(status: PlacementStatus, revision: number): Plac
     state: placementStateWords.toWire(status.state),
     driver: status.driver ?? '',
     ...(status.listen ? { listen: wireListener(status.listen) } : {}),
-    targets: status.targets.map((t) => ({ ...t, health: TargetHealth.UNKNOWN })),
+    targets: status.targets.map(({ host, address, port, health }) => ({
+      host,
+      address,
+      port,
+      health: targetHealthWords.toWire(health?.state ?? 'unknown'),
+      rttUs: Math.min(health?.rttUs ?? 0, MOST_RTT_US),
+    })),
+    ...(status.counters ? { counters: wireCounters(status.counters) } : {}),
     ...(status.drift ? { drift: wireDrift(status.drift) } : {}),
     conditions: status.conditions.map((c) => wireCondition(c, revision)),
     violations: status.violations.map((v) => ({ field: v.field, description: v.description })),
     clientAddress: status.clientAddress,
   });
 }
+
+/** A field of 32 bits. */
+const MOST_RTT_US = 2 ** 32 - 1;
+
+const wireCounters = ({ packets, bytes, flows, refused }: Counters) => ({
+  packets: BigInt(packets),
+  bytes: BigInt(bytes),
+  flows: BigInt(flows),
+  refused: BigInt(refused),
+});
 
 function wireCondition(c: Condition, revision: number): MessageInitShape<typeof ConditionSchema> {
   return {

@@ -19,6 +19,8 @@ export interface Found {
   readonly statuses: ReadonlyMap<string, PlacementStatus>;
   /** The revision that the host now matches, read back. */
   readonly applied: { readonly epoch: string; readonly revision: number } | undefined;
+  /** Uids of which the status is another than in the report before, or gone. Undefined: maybe any. */
+  readonly changed?: ReadonlySet<string>;
 }
 
 export interface OutboxOptions {
@@ -63,7 +65,7 @@ export class Outbox {
   /** The reconciler's word. */
   report(found: Found): void {
     this.found = found;
-    this.compare(found.statuses);
+    this.compare(found);
     this.wake();
   }
 
@@ -149,12 +151,12 @@ export class Outbox {
   private nextApplied(): Outbound | undefined {
     const done = this.found?.applied;
     if (!done || done.epoch !== this.session || done.revision <= this.appliedSent) return undefined;
-    const changed = new Set([...this.urgent, ...this.minor]);
-    const { reports, more } = this.take(changed);
-    for (const uid of this.urgent) if (!changed.has(uid)) this.urgent.delete(uid);
-    for (const uid of this.minor) if (!changed.has(uid)) this.minor.delete(uid);
     // The last part says that it was the last: until then the revision does not count as applied.
-    if (more) return statusReport({ placements: reports, revision: this.revision });
+    const first = this.take(this.urgent);
+    if (first.more) return statusReport({ placements: first.reports, revision: this.revision });
+    const rest = this.take(this.minor);
+    const reports = [...first.reports, ...rest.reports];
+    if (rest.more) return statusReport({ placements: reports, revision: this.revision });
     this.appliedSent = done.revision;
     return applied(done.epoch, done.revision, reports);
   }
@@ -208,18 +210,19 @@ export class Outbox {
     return { reports, more: uids.size > 0 };
   }
 
-  private compare(statuses: ReadonlyMap<string, PlacementStatus>): void {
+  private compare({ statuses, changed }: Found): void {
     if (this.session === undefined) return;
-    for (const [uid, status] of statuses) {
+    for (const uid of changed ?? new Set([...statuses.keys(), ...this.reported.keys()])) {
+      const status = statuses.get(uid);
       const old = this.reported.get(uid);
-      if (old === status) {
+      if (status === undefined || old === status) {
         this.urgent.delete(uid);
         this.minor.delete(uid);
       } else if (old && sameVerdict(old, status)) this.minor.add(uid);
       else this.urgent.add(uid);
+      // Of what is gone nothing is said: that the revision is applied says it.
+      if (status === undefined) this.reported.delete(uid);
     }
-    // Of what is gone nothing is said: that the revision is applied says it.
-    for (const uid of this.reported.keys()) if (!statuses.has(uid)) this.reported.delete(uid);
     if (this.minor.size > 0 && this.timer === undefined) {
       this.timer = this.options.clock.after(this.options.random() * MINOR_DELAY, () => {
         this.timer = undefined;

@@ -21,7 +21,8 @@ export class Pace {
       this.tokens--;
       return true;
     }
-    this.timer ??= clock.after(((1 - this.tokens) / perSecond) * 1000, () => {
+    // Whole milliseconds: a remainder too small for the clock to tell apart would be waited for over and over.
+    this.timer ??= clock.after(Math.ceil(((1 - this.tokens) / perSecond) * 1000), () => {
       this.timer = undefined;
       later();
     });

@@ -119,7 +119,7 @@ function inSnapshot(state: SessionState & { phase: 'snapshot' }, message: Inboun
     case 'snapshot-part': {
       if (entries.length + message.entries.length > begin.forwards)
         return violation(`a snapshot of ${begin.forwards} forwards has more of them`);
-      const bytes = message.entries.reduce((sum, entry) => sum + entry.forward.length, state.bytes);
+      const bytes = message.entries.reduce((sum, entry) => sum + entry.bytes.length, state.bytes);
       if (bytes > MAX_SNAPSHOT_BYTES) return violation(`a snapshot has more than ${MAX_SNAPSHOT_BYTES} bytes`);
       entries.push(...message.entries);
       return { state: { ...state, bytes } };

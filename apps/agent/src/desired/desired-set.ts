@@ -1,14 +1,21 @@
 import { digestsEqual, EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
 import { err, ok, type Result } from '@gwctl/shared/domain/result';
 import { entryHash } from '@gwctl/shared/hash/entry-hash';
+import { put } from '../planner/sorted.js';
+import type { ReadEntry } from '../planner/types.js';
 import { readEntry } from './entry-codec.js';
-import { type Change, type Entry, type Held, MAX_FORWARDS, type ReadEntry, type Snapshot } from './types.js';
+import { type Change, type Entry, type Held, MAX_FORWARDS, type Snapshot } from './types.js';
 
 interface Item {
-  readonly forward: Uint8Array;
-  readonly hash: Uint8Array;
-  readonly read: ReadEntry;
+  readonly kind: Entry['kind'];
+  /** The entry's bytes, one a character: tens of thousands of small arrays would take several times the room. */
+  readonly packed: string;
+  /** Undefined for settings. */
+  readonly read?: ReadEntry;
 }
+
+/** More than so many changes at once, and the list is sorted anew. */
+const FEW = 256;
 
 /** Why something that the control plane sent is not taken. */
 export interface Refusal {
@@ -26,10 +33,15 @@ export interface Staged {
 
 /** One gateway's desired state in memory, with the digest that both sides compare. */
 export class DesiredSet {
+  private sorted: readonly ReadEntry[] | undefined;
+  private settingsEntry: Entry | undefined;
+
   private constructor(
     private readonly items: Map<string, Item>,
     private at: Held,
-  ) {}
+  ) {
+    for (const [uid, item] of items) if (item.kind === 'settings') this.settingsEntry = unpacked(uid, item);
+  }
 
   /** Takes a whole snapshot; refused where it does not add up to its own digest. */
   static of(snapshot: Snapshot | (Held & { readonly entries: readonly Entry[] })): Result<DesiredSet, Refusal> {
@@ -40,9 +52,8 @@ export class DesiredSet {
     for (const entry of snapshot.entries) {
       if (items.has(entry.uid))
         return err({ reason: 'DUPLICATE_UID', message: `the snapshot at revision ${revision} names a forward twice` });
-      const item = read(entry);
-      items.set(entry.uid, item);
-      sum = xorInto(sum, item.hash);
+      items.set(entry.uid, read(entry));
+      sum = xorInto(sum, entryHash(entry.uid, entry.bytes));
     }
     if (!digestsEqual(sum, digest)) return err(mismatch(`the snapshot at revision ${revision}`));
     return ok(new DesiredSet(items, { epoch, revision, digest }));
@@ -56,16 +67,23 @@ export class DesiredSet {
     return this.items.size;
   }
 
-  reads(): ReadEntry[] {
-    return [...this.items.values()].map((item) => item.read);
+  /** Forwards and egresses in order of uid. A new list for each change of it. */
+  reads(): readonly ReadEntry[] {
+    this.sorted ??= [...this.items.values()].flatMap(({ read }) => read ?? []).sort((a, b) => (a.uid < b.uid ? -1 : 1));
+    return this.sorted;
   }
 
   read(uid: string): ReadEntry | undefined {
     return this.items.get(uid)?.read;
   }
 
+  /** What holds for all of the gateway; undefined where the control plane says nothing of it. */
+  settings(): Entry | undefined {
+    return this.settingsEntry;
+  }
+
   entries(): Entry[] {
-    return [...this.items].map(([uid, item]) => ({ uid, forward: item.forward }));
+    return [...this.items].map(([uid, item]) => unpacked(uid, item));
   }
 
   /** Works out what changes in a row lead to, without taking them. Each must start where the one before ended. */
@@ -84,16 +102,16 @@ export class DesiredSet {
         const old = current(uid);
         // A removal of what is not there changes nothing; the digest says whether both sides agree on that.
         if (!old) continue;
-        digest = xorInto(digest, old.hash);
+        digest = xorInto(digest, hashOf(uid, old));
         staged.set(uid, undefined);
         size--;
       }
       for (const entry of change.upserts) {
         const old = current(entry.uid);
         const item = read(entry);
-        if (old) digest = xorInto(digest, old.hash);
+        if (old) digest = xorInto(digest, hashOf(entry.uid, old));
         else size++;
-        digest = xorInto(digest, item.hash);
+        digest = xorInto(digest, entryHash(entry.uid, entry.bytes));
         staged.set(entry.uid, item);
       }
       if (size > MAX_FORWARDS) return err(tooMany(size));
@@ -104,17 +122,27 @@ export class DesiredSet {
   }
 
   commit(staged: Staged): void {
+    const sorted = this.sorted && staged.items.size <= FEW ? this.sorted.slice() : undefined;
     for (const [uid, item] of staged.items) {
+      if (this.settingsEntry?.uid === uid) this.settingsEntry = undefined;
+      if (item?.kind === 'settings') this.settingsEntry = unpacked(uid, item);
       if (item) this.items.set(uid, item);
       else this.items.delete(uid);
+      if (sorted) put(sorted, uid, item?.read);
     }
+    this.sorted = sorted;
     this.at = staged.held;
   }
 }
 
 function read(entry: Entry): Item {
-  return { forward: entry.forward, hash: entryHash(entry.uid, entry.forward), read: readEntry(entry) };
+  const packed = Buffer.from(entry.bytes).toString('latin1');
+  return entry.kind === 'settings' ? { kind: entry.kind, packed } : { kind: entry.kind, packed, read: readEntry(entry) };
 }
+
+const unpacked = (uid: string, { kind, packed }: Item): Entry => ({ uid, kind, bytes: Buffer.from(packed, 'latin1') });
+
+const hashOf = (uid: string, item: Item): Uint8Array => entryHash(uid, unpacked(uid, item).bytes);
 
 const mismatch = (what: string): Refusal => ({
   reason: 'DIGEST_MISMATCH',

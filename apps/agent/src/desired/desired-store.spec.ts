@@ -42,7 +42,7 @@ async function loaded() {
 const uids = (store: DesiredStore) =>
   store
     .view()
-    .entries.map((e) => (e.kind === 'forward' ? e.forward.uid : e.uid))
+    .entries.map((e) => e.uid)
     .sort();
 
 describe('desired store', () => {
@@ -117,11 +117,11 @@ describe('desired store', () => {
 
   it('keeps a forward that cannot be read apart from the others', async () => {
     const { store } = await loaded();
-    const bad: Entry = { uid: uidOf(2), forward: Uint8Array.of(0xff, 0xff, 0xff) };
-    const foreign: Entry = { uid: uidOf(3), forward: entry(9).forward };
+    const bad: Entry = { uid: uidOf(2), kind: 'forward', bytes: Uint8Array.of(0xff, 0xff, 0xff) };
+    const foreign: Entry = { uid: uidOf(3), kind: 'forward', bytes: entry(9).bytes };
     const port = entry(4, { port: 70_000 });
     await store.acceptSnapshot(snapshotOf(1, [entry(1), bad, foreign, port]));
-    const byUid = new Map(store.view().entries.map((e) => [e.kind === 'forward' ? e.forward.uid : e.uid, e]));
+    const byUid = new Map(store.view().entries.map((e) => [e.uid, e]));
     expect(byUid.get(uidOf(1))).toMatchObject({ kind: 'forward' });
     expect(byUid.get(uidOf(2))).toMatchObject({ kind: 'invalid', violations: [{ field: 'forward' }] });
     expect(byUid.get(uidOf(3))).toMatchObject({ kind: 'invalid', violations: [{ field: 'uid' }] });
@@ -159,7 +159,7 @@ describe('mass removal', () => {
   it('counts an entry that became unreadable, and not one that was disabled', async () => {
     const { store } = await loaded();
     await store.acceptSnapshot(snapshotOf(1, many(20)));
-    const garbage = many(20).map((e) => ({ uid: e.uid, forward: Uint8Array.of(0xff) }));
+    const garbage = many(20).map((e) => ({ uid: e.uid, kind: 'forward' as const, bytes: Uint8Array.of(0xff) }));
     expect((await store.acceptSnapshot(snapshotOf(2, garbage))).kind).toBe('pending');
     const disabled = many(20).map((_, i) => entry(i + 1, { enabled: false }));
     expect((await store.acceptSnapshot(snapshotOf(3, disabled))).kind).toBe('accepted');

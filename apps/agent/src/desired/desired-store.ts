@@ -1,11 +1,13 @@
+import { DEFAULT_SETTINGS, type GatewaySettings } from '@gwctl/shared/domain/gateway-settings';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Timer } from '../clock.js';
 import { errorCode } from '../state-dir/atomic-file.js';
 import type { Conditions } from '../status/conditions.js';
 import { DesiredSet, type Refusal } from './desired-set.js';
+import { readSettings } from './entry-codec.js';
 import type { DesiredFiles } from './files.js';
 import { type Removal, removalOf } from './mass-removal.js';
-import type { Change, DesiredView, Held, Snapshot, Source } from './types.js';
+import type { Change, DesiredView, Entry, Held, Snapshot, Source } from './types.js';
 
 export type Outcome =
   | { readonly kind: 'accepted'; readonly held: Held }
@@ -16,7 +18,7 @@ export type Outcome =
 /** How long after a failed write the next one is tried, milliseconds. */
 const RETRY_WRITE = 10_000;
 
-const NOTHING: DesiredView = { complete: false, epoch: '', revision: 0, entries: [] };
+const NOTHING: DesiredView = { complete: false, epoch: '', revision: 0, entries: [], settings: DEFAULT_SETTINGS };
 
 export interface DesiredStoreOptions {
   readonly files: DesiredFiles;
@@ -38,6 +40,7 @@ export class DesiredStore {
   private source_: Source = 'disk';
   private time_: number | undefined;
   private onDisk: Held | undefined;
+  private settingsFrom: Entry | undefined;
   private retry: Timer | undefined;
   private queue: Promise<unknown> = Promise.resolve();
   private readonly listeners = new Set<() => void>();
@@ -176,7 +179,7 @@ export class DesiredStore {
 
   private setAside(next: DesiredSet, removal: Removal): Outcome {
     this.candidate = next;
-    const message = `revision ${next.held.revision} would remove ${removal.removed} of ${removal.active} active forwards and is held; if that is meant, have the control plane send it with mass removal allowed`;
+    const message = `revision ${next.held.revision} would remove ${removal.removed} of ${removal.active} active forwards and is held; if that is meant, say so with "gwctl gateway allow-removal GATEWAY"`;
     this.options.log.error({ reason: 'PENDING_MASS_DELETE' }, message);
     this.options.conditions.raise('DesiredStateAccepted', 'PENDING_MASS_DELETE', message);
     return { kind: 'pending', removal };
@@ -254,8 +257,25 @@ export class DesiredStore {
   private publish(): void {
     if (!this.set) return;
     const { epoch, revision } = this.set.held;
-    this.view_ = { complete: true, epoch, revision, entries: this.set.reads() };
+    this.view_ = { complete: true, epoch, revision, entries: this.set.reads(), settings: this.settings(this.set) };
     this.notify();
+  }
+
+  /** What cannot be read changes nothing: the settings of before stay, and the gateway says so. */
+  private settings(set: DesiredSet): GatewaySettings {
+    const entry = set.settings();
+    if (entry === this.settingsFrom) return this.view_.settings;
+    this.settingsFrom = entry;
+    const read = entry ? readSettings(entry) : { ok: true as const, value: DEFAULT_SETTINGS };
+    const type = 'SettingsAccepted';
+    if (read.ok) this.options.conditions.clear(type, 'the settings of the gateway were taken');
+    else
+      this.options.conditions.raise(
+        type,
+        'SETTINGS_INVALID',
+        `the settings of the gateway are not taken: ${read.error.map((v) => `${v.field}: ${v.description}`).join('; ')}`,
+      );
+    return read.ok ? read.value : this.view_.settings;
   }
 
   private notify(): void {

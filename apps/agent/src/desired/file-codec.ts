@@ -9,6 +9,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ChangeSchema, SnapshotPartSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { digestsEqual } from '@gwctl/shared/domain/digest';
 import type { Change, Entry, Held } from './types.js';
+import { fromWire, toWire } from './wire-entry.js';
 
 const SNAPSHOT_FORMAT = 'gwctl-desired';
 const JOURNAL_FORMAT = 'gwctl-desired-journal';
@@ -58,7 +59,7 @@ export function encodeSnapshot(snapshot: StoredSnapshot): Uint8Array {
     time: snapshot.time,
     forwards: snapshot.entries.length,
   });
-  const body = toBinary(SnapshotPartSchema, create(SnapshotPartSchema, { entries: [...snapshot.entries] }));
+  const body = toBinary(SnapshotPartSchema, create(SnapshotPartSchema, { entries: snapshot.entries.map(toWire) }));
   return Buffer.concat([header, body, sha256(header, body)]);
 }
 
@@ -76,7 +77,7 @@ export function decodeSnapshot(bytes: Buffer): Decoded<StoredSnapshot> {
   const part = fromBinary(SnapshotPartSchema, bytes.subarray(length, end));
   return {
     kind: 'ok',
-    value: { ...held, gatewayUid, time, entries: part.entries.map(owned) },
+    value: { ...held, gatewayUid, time, entries: part.entries.map(fromWire) },
   };
 }
 
@@ -91,7 +92,7 @@ export function encodeRecord({ change, time }: StoredChange): Uint8Array {
     create(ChangeSchema, {
       fromRevision: BigInt(change.from),
       revision: BigInt(change.revision),
-      upserts: [...change.upserts],
+      upserts: change.upserts.map(toWire),
       removals: [...change.removals],
       digest: change.digest,
     }),
@@ -150,16 +151,13 @@ function readRecord(bytes: Buffer, at: number): { stored: StoredChange; length: 
       change: {
         from: Number(wire.fromRevision),
         revision: Number(wire.revision),
-        upserts: wire.upserts.map(owned),
+        upserts: wire.upserts.map(fromWire),
         removals: wire.removals,
         digest: new Uint8Array(wire.digest),
       },
     },
   };
 }
-
-/** A copy, so that one forward that is kept does not keep the file that it came from. */
-const owned = ({ uid, forward }: Entry): Entry => ({ uid, forward: new Uint8Array(forward) });
 
 const line = (fields: Record<string, string | number>): Buffer => Buffer.from(`${JSON.stringify(fields)}\n`);
 

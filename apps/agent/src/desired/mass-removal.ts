@@ -1,4 +1,4 @@
-import type { ReadEntry } from './types.js';
+import type { ReadEntry } from '../planner/types.js';
 
 /** What a snapshot would take away from a gateway. */
 export interface Removal {

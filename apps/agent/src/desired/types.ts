@@ -1,26 +1,19 @@
-import type { Violation } from '@gwctl/shared/domain/result';
-import type { DesiredForward } from '../planner/types.js';
+import type { GatewaySettings } from '@gwctl/shared/domain/gateway-settings';
+import type { ReadEntry } from '../planner/types.js';
 
-/** The most forwards that one gateway carries. A control plane that asks for more is not believed. */
+/** The most forwards and egresses that one gateway carries. A control plane that asks for more is not believed. */
 export const MAX_FORWARDS = 50_000;
 
-/** One forward as the control plane sent it: the bytes are what is hashed and stored. */
+/** One thing as the control plane sent it: the bytes are what is hashed and stored. */
 export interface Entry {
+  /** Of the forward or the egress; of settings, the gateway's. */
   readonly uid: string;
-  readonly forward: Uint8Array;
+  readonly kind: EntryKind;
+  readonly bytes: Uint8Array;
 }
 
-/** What an entry turned out to be. An entry that cannot be read concerns nobody else. */
-export type ReadEntry =
-  | { readonly kind: 'forward'; readonly forward: DesiredForward }
-  | {
-      readonly kind: 'invalid';
-      readonly uid: string;
-      /** 0 where it could not be read. */
-      readonly generation: number;
-      readonly name: string;
-      readonly violations: readonly Violation[];
-    };
+/** `unknown`: what a newer control plane sends, kept for a newer agent. */
+export type EntryKind = 'forward' | 'egress' | 'settings' | 'unknown';
 
 /** A point in the history of one gateway's desired state. */
 export interface Held {
@@ -56,5 +49,7 @@ export interface DesiredView {
   readonly complete: boolean;
   readonly epoch: string;
   readonly revision: number;
+  /** Forwards and egresses, in order of uid. The same objects for as long as they are the same. */
   readonly entries: readonly ReadEntry[];
+  readonly settings: GatewaySettings;
 }

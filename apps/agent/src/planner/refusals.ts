@@ -1,37 +1,28 @@
 import { familyOf, type Target, transports } from '@gwctl/shared/domain/forward';
-import { type Cidr, contains, type IpAddress, parseCidr } from '@gwctl/shared/domain/ip';
+import { contains, type IpAddress, networkOf } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
-import type { DesiredForward, DriverCapabilities, HostFacts, LocalSocket, ProtectedListener } from './types.js';
+import { forbiddenAs, isOwn, LOOPBACK } from './targets.js';
+import type { DesiredEgress, DesiredForward, DriverCapabilities, HostFacts, LocalSocket, ProtectedListener } from './types.js';
 
-/** What speaks against carrying one forward on this host; `target` is set when it has exactly one usable target. */
+/** What speaks against carrying one forward or egress on this host. */
 export class Refusals {
   readonly violations: Violation[] = [];
   /** Protected listeners that the forward may take over and does. */
   readonly overruled: ProtectedListener[] = [];
-  target: { readonly address: IpAddress; readonly port?: number } | undefined;
+  /** Where the listener's address is announced, if it is. */
+  announceOn: string | undefined;
   /** UPPER_SNAKE_CASE word of the first refusal. */
   reason = '';
 
+  /** Nothing speaks against it but that a local program has its port. */
+  onlyPortInUse = false;
+
   refuse(reason: string, field: string, description: string): void {
+    this.onlyPortInUse = reason === 'PORT_IN_USE' && (this.violations.length === 0 || this.onlyPortInUse);
     if (this.reason === '') this.reason = reason;
     this.violations.push({ field, description });
   }
 }
-
-const network = (text: string): Cidr => {
-  const cidr = parseCidr(text);
-  if (!cidr.ok) throw new Error(cidr.error);
-  return cidr.value;
-};
-
-const LOOPBACK = [network('127.0.0.0/8'), network('::1/128')];
-/** Never a target: the kernel drops loopback from the wire, and link-local holds clouds' metadata services. */
-const FORBIDDEN_TARGETS: readonly { readonly network: Cidr; readonly what: string }[] = [
-  ...LOOPBACK.map((n) => ({ network: n, what: 'a loopback address' })),
-  { network: network('169.254.0.0/16'), what: 'a link-local address' },
-  { network: network('fe80::/10'), what: 'a link-local address' },
-  { network: network('0.0.0.0/8'), what: 'an address of no host' },
-];
 
 /** Everything that speaks against `forward`, so that its author sees all of it at once. */
 export function refusals(forward: DesiredForward, facts: HostFacts, capabilities: DriverCapabilities): Refusals {
@@ -61,44 +52,47 @@ function refuseUnsupported({ spec }: DesiredForward, can: DriverCapabilities, fo
       'listen.announce',
       'announcing an address is not supported by this agent yet; leave announce out and give the address to the gateway or route it there',
     );
-  if (spec.targets.length > 1 && !can.severalTargets)
-    not('targets', `${spec.targets.length} targets are not supported by this agent yet; name one`);
-  spec.targets.forEach((target, i) => {
-    if (target.host.kind === 'dns')
-      not(`targets[${i}].host`, `${target.host.name} is a name, which this agent does not resolve yet; write the address`);
-  });
-  spec.allowSources.forEach((source, i) => {
-    if (source.kind === 'dns')
-      not(`allow_sources[${i}]`, `${source.name} is a name, which this agent does not resolve yet; write a CIDR`);
-  });
+  const most = spec.affinity === 'client' && spec.targets.length > 1 ? can.affinityTargets : can.targets;
+  if (spec.targets.length > most)
+    not(
+      'targets',
+      spec.affinity === 'client'
+        ? `the driver of this gateway keeps clients with their target among ${most} at most; name fewer, or use affinity none`
+        : `${spec.targets.length} targets are more than the ${most} that the driver of this gateway can carry`,
+    );
+  if (listen.protocol === 'all' && spec.targets.length > 1)
+    found.refuse('ONE_TARGET', 'targets', 'protocol all is 1:1 NAT, which has one target; name one');
+  if (spec.helper === 'ftp' && !can.ftp)
+    not(
+      'helper',
+      'this gateway cannot follow FTP (its kernel has no helper for it); forward the passive ports as a range instead',
+    );
+  if (spec.clampMss && !can.clampMss) not('clamp_mss', 'the driver of this gateway cannot change the segment size; leave it out');
   const family = familyOf(spec);
   if (!can.families.includes(family))
-    not(listen.address ? 'listen.address' : 'targets[0].host', `IPv${family} is not supported by this agent yet; use IPv4`);
+    not(listen.address ? 'listen.address' : 'targets[0].host', `the driver of this gateway cannot carry IPv${family}`);
   if (spec.driver !== 'auto' && spec.driver !== can.kind)
     not('driver', `driver ${spec.driver} is not available on this gateway in this version; use auto or ${can.kind}`);
 }
 
 function checkTarget({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
-  const [only, ...others] = spec.targets;
   spec.targets.forEach((target, i) => {
     const address = addressOf(target);
     if (!address) return;
-    const forbidden = FORBIDDEN_TARGETS.find((f) => contains(f.network, address));
+    const forbidden = forbiddenAs(address);
     if (forbidden)
       found.refuse(
         'TARGET_FORBIDDEN',
         `targets[${i}].host`,
-        `${address.text} is ${forbidden.what}, to which nothing is forwarded; name the address of the host that offers the service`,
+        `${address.text} is ${forbidden}, to which nothing is forwarded; name the address of the host that offers the service`,
       );
-    else if (isLocal(address, facts))
+    else if (isOwn(address, facts))
       found.refuse(
         'TARGET_IS_GATEWAY',
         `targets[${i}].host`,
         `${address.text} is an address of this gateway; let the service listen on the wanted port itself, or name another host`,
       );
   });
-  const address = only && addressOf(only);
-  if (only && address && others.length === 0) found.target = { address, ...(only.port === undefined ? {} : { port: only.port }) };
 }
 
 function checkListener(forward: DesiredForward, facts: HostFacts, found: Refusals): void {
@@ -116,6 +110,7 @@ function checkListener(forward: DesiredForward, facts: HostFacts, found: Refusal
       'listen.address',
       `${address.text} is a loopback address, which only the relay could serve, and this agent has none yet; name another address of the gateway`,
     );
+  checkAnnounced(forward, facts, found);
   const claimed = facts.protected.filter((p) => claims(forward, p, facts));
   for (const p of claimed) {
     if (p.kind === 'ssh' && takeover) found.overruled.push(p);
@@ -139,6 +134,37 @@ function checkListener(forward: DesiredForward, facts: HostFacts, found: Refusal
     );
 }
 
+/** An address that the gateway has anyway needs nobody to announce it. */
+function checkAnnounced({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
+  const { announce, address, interface: iface } = spec.listen;
+  if (!announce || !address || isOwn(address, facts)) return;
+  const neighbours = facts.addresses.filter((a) => !a.announced && contains(networkOf(a.address, a.prefix), address));
+  const on = iface ?? neighbours[0]?.interface;
+  if (on === undefined)
+    found.refuse(
+      'ANNOUNCE_NO_NETWORK',
+      'listen.announce',
+      `${address.text} lies in no network that this gateway is connected to, so nobody would ask for it; name the interface, or route the address here and leave announce out`,
+    );
+  found.announceOn = on;
+}
+
+/** What speaks against carrying an egress. */
+export function egressRefusals({ spec }: DesiredEgress, facts: HostFacts, can: DriverCapabilities): Refusals {
+  const found = new Refusals();
+  const family = spec.sources[0]?.family ?? 4;
+  if (!can.egress || !can.families.includes(family))
+    found.refuse('NOT_SUPPORTED_YET', 'sources', `the driver of this gateway cannot translate what leaves over IPv${family}`);
+  if (!facts.interfaces.includes(spec.outInterface))
+    found.refuse(
+      'INTERFACE_UNKNOWN',
+      'out_interface',
+      `this gateway has no interface ${spec.outInterface}; it has ${facts.interfaces.join(', ') || 'none'}`,
+    );
+  if (spec.snat.mode === 'address') checkSource(spec.snat.address, facts, found);
+  return found;
+}
+
 /** Whether the forward's listener would take traffic from what waits at `other`. */
 function claims(
   { spec }: DesiredForward,
@@ -150,21 +176,24 @@ function claims(
   if (ports && (other.port < ports.first || other.port > ports.last)) return false;
   // What waits on loopback is not reached by what a forward takes.
   if (other.address && LOOPBACK.some((n) => contains(n, other.address as IpAddress))) return false;
-  if (other.address) return address ? address.text === other.address.text : isLocal(other.address, facts);
+  if (other.address) return address ? address.text === other.address.text : isOwn(other.address, facts);
   // A wildcard socket has only the gateway's own addresses; a virtual address elsewhere is not among them.
-  return address === undefined || isLocal(address, facts);
+  return address === undefined || isOwn(address, facts);
 }
 
 function checkSnat({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
-  if (spec.snat.mode !== 'address' || isLocal(spec.snat.address, facts)) return;
-  const own = [...new Set(facts.addresses.filter((a) => a.address.family === 4).map((a) => a.address.text))];
+  if (spec.snat.mode === 'address') checkSource(spec.snat.address, facts, found);
+}
+
+function checkSource(address: IpAddress, facts: HostFacts, found: Refusals): void {
+  if (isOwn(address, facts)) return;
+  const alike = facts.addresses.filter((a) => !a.announced && a.address.family === address.family);
+  const own = [...new Set(alike.map((a) => a.address.text))];
   found.refuse(
     'SNAT_ADDRESS_UNKNOWN',
     'snat.address',
-    `${spec.snat.address.text} is not an address of this gateway, so replies would not return; use one of ${own.join(', ')}, or snat auto`,
+    `${address.text} is not an address of this gateway, so replies would not return; use one of ${own.join(', ') || 'its own, of which it has none'}, or masquerade`,
   );
 }
 
 const addressOf = (target: Target): IpAddress | undefined => (target.host.kind === 'ip' ? target.host.address : undefined);
-
-const isLocal = (address: IpAddress, facts: HostFacts): boolean => facts.addresses.some((a) => a.address.text === address.text);

@@ -3,8 +3,8 @@ import { parseInterface } from '@gwctl/shared/domain/names';
 import { formatPortRange, type PortRange, parsePort } from '@gwctl/shared/domain/ports';
 import { err, ok, quote, type Result, type Violation, ViolationList } from '@gwctl/shared/domain/result';
 import { MAX_FORWARDS } from '../desired/types.js';
+import type { PolicyCheck } from '../planner/planner.js';
 import type { DesiredForward } from '../planner/types.js';
-import type { PolicyCheck } from '../reconciler/judge.js';
 
 /**
  * What the administrator of a gateway permits, whatever the control plane wants. Loopback and link-local targets are refused with and
@@ -54,32 +54,25 @@ export function parsePolicy(document: unknown): Result<Policy, readonly Violatio
   });
 }
 
-/** Checks forwards against a policy. */
+/** Checks against a policy. The same object for as long as the policy is the same. */
 export function policyCheck(policy: Policy): PolicyCheck {
   return {
-    refusals(desired) {
-      const refused = new Map<string, readonly Violation[]>();
-      let permitted = 0;
-      const inOrder = [...desired].sort((a, b) => (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0));
-      for (const forward of inOrder) {
-        if (!forward.spec.enabled) continue;
-        const violations = violationsOf(policy, forward);
-        if (violations.length > 0) refused.set(forward.uid, violations);
-        else if (++permitted > policy.maxForwards)
-          refused.set(forward.uid, [
-            { field: 'policy.maxForwards', description: `the policy of this gateway allows ${policy.maxForwards} forwards` },
-          ]);
-      }
-      return refused;
-    },
+    forward: (forward) => violationsOf(policy, forward),
+    egress: () => (policy.killSwitch ? [KILLED] : []),
+    permits: (address) =>
+      !policy.forbidden.some((n) => contains(n, address)) &&
+      (policy.targets === undefined || policy.targets.some((n) => contains(n, address))),
+    maxForwards: policy.maxForwards,
   };
 }
 
+const KILLED: Violation = {
+  field: 'policy.killSwitch',
+  description: 'the policy of this gateway has its kill switch on: nothing is carried',
+};
+
 function violationsOf(policy: Policy, { spec }: DesiredForward): Violation[] {
-  if (policy.killSwitch)
-    return [
-      { field: 'policy.killSwitch', description: 'the policy of this gateway has its kill switch on: no forward is carried' },
-    ];
+  if (policy.killSwitch) return [KILLED];
   const bad = new ViolationList();
   const { listen } = spec;
   if (policy.interfaces && (listen.interface === undefined || !policy.interfaces.includes(listen.interface)))
@@ -92,13 +85,10 @@ function violationsOf(policy: Policy, { spec }: DesiredForward): Violation[] {
       'spec.listen.ports',
       `the policy of this gateway allows the ports ${policy.ports.map(formatPortRange).join(', ') || 'none'} only`,
     );
-  const restricted = policy.targets !== undefined || policy.forbidden.length > 0;
   spec.targets.forEach(({ host }, i) => {
     const field = `spec.targets[${i}].host`;
-    if (host.kind === 'dns') {
-      if (restricted) bad.add(field, 'the policy of this gateway limits targets by network, so a target must be an address');
-      return;
-    }
+    // Each address that a name turns out to have is checked when it is known.
+    if (host.kind === 'dns') return;
     const forbidden = policy.forbidden.find((n) => contains(n, host.address));
     if (forbidden) bad.add(field, `the policy of this gateway forbids targets in ${formatCidr(forbidden)}`);
     if (policy.targets && !policy.targets.some((n) => contains(n, host.address)))

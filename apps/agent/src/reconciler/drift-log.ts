@@ -7,6 +7,7 @@ const MAX_NAMED = 20;
 
 export interface DriftLogOptions {
   readonly clock: { now(): number };
+  /** `forward gitbucket-ssh`, for people. */
   readonly nameOf: (uid: string) => string;
 }
 
@@ -16,6 +17,15 @@ export class DriftLog {
   private open: { readonly uid?: string; readonly drift: Drift }[] = [];
 
   constructor(private readonly options: DriftLogOptions) {}
+
+  get uids(): Iterable<string> {
+    return this.byUid.keys();
+  }
+
+  /** Whether something drifted and is not repaired. */
+  get isOpen(): boolean {
+    return this.open.length > 0;
+  }
 
   /** The last drift of a forward, repaired or not. */
   of(uid: string): Drift | undefined {
@@ -79,7 +89,7 @@ export class DriftLog {
   }
 
   private subject(uid: string | undefined): string {
-    return uid === undefined ? '' : `forward ${this.options.nameOf(uid)}: `;
+    return uid === undefined ? '' : `${this.options.nameOf(uid)}: `;
   }
 }
 

@@ -11,13 +11,14 @@ const placed = (n: number, generation = 2): PlacedForward => ({
   family: 4,
   listen: { protocol: 'tcp', ports: { first: n + 1, last: n + 1 } },
   targets: [],
-  allow: [],
+  affinity: 'none',
+  clampMss: false,
   snat: { mode: 'none' },
   onChange: 'drain',
   hairpin: [],
 });
 
-const host = (forwards: readonly PlacedForward[]): HostDesired => ({ protected: [], forwards });
+const host = (forwards: readonly PlacedForward[]): HostDesired => ({ egresses: [], announced: [], protected: [], forwards });
 
 describe('isolate', () => {
   it('finds exactly the forwards that are refused, serves the others, and leaves the bad ones as they were', async () => {

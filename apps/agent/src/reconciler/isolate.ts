@@ -33,7 +33,7 @@ export async function isolate(input: IsolateInput): Promise<Isolated | undefined
   let lastFailed = false;
   /** `wanted` with the forwards outside `good` as they were before, or absent. */
   const compose = (more: ReadonlySet<string>): HostDesired => ({
-    protected: wanted.protected,
+    ...wanted,
     forwards: wanted.forwards.flatMap((f) => {
       if (good.has(f.uid) || more.has(f.uid)) return [f];
       const old = before.get(f.uid);

@@ -1,16 +1,10 @@
 import type { Listener } from '@gwctl/shared/domain/forward';
 import type { Violation } from '@gwctl/shared/domain/result';
-import type { Condition, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
+import type { Condition, Counters, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
 import type { DriverName } from '../drivers/driver.js';
+import type { TargetView } from '../planner/types.js';
 
-export interface ResolvedTarget {
-  readonly host: string;
-  readonly address: string;
-  /** 0: the listener's own ports. */
-  readonly port: number;
-}
-
-/** How one forward stands on this gateway, as last found. Objects are replaced, never changed: the same object is the same status. */
+/** How one forward or egress stands on this gateway, as last found. Objects are replaced, never changed: the same object is the same status. */
 export interface PlacementStatus {
   readonly uid: string;
   readonly generation: number;
@@ -19,7 +13,10 @@ export interface PlacementStatus {
   readonly state: PlacementStateWord;
   readonly driver?: DriverName;
   readonly listen?: Listener;
-  readonly targets: readonly ResolvedTarget[];
+  /** Of an egress that is placed, for people: `10.0.0.0/16 out of eth0`. */
+  readonly egress?: string;
+  readonly targets: readonly TargetView[];
+  readonly counters?: Counters;
   readonly drift?: Drift;
   readonly conditions: readonly Condition[];
   readonly violations: readonly Violation[];

@@ -1,19 +1,29 @@
+import { formatCidr } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
-import type { Condition, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
-import { formatHost } from '@gwctl/shared/wire/traffic-spec';
+import type { Condition, Counters, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
 import type { DriverName } from '../drivers/driver.js';
-import type { Judgement } from './judge.js';
+import type { Judgement, PlacedEgress } from '../planner/types.js';
 import type { PlacementStatus } from './placement-status.js';
 
-/** What speaks of one forward beyond its verdict. */
+/** What speaks of one placement beyond its verdict. */
 export interface Circumstances {
   /** It is not as wanted on the host, and why. */
   readonly notApplied?: { readonly message: string };
   /** The driver refused this very forward; what it had before, if anything, is still in place. */
   readonly quarantined?: { readonly message: string; readonly older: boolean };
-  /** Somebody keeps undoing it, and this agent has stopped fighting. */
-  readonly contested?: { readonly message: string };
+  /** Somebody keeps undoing it, or has undone it and nothing is to be repaired. */
+  readonly undone?: { readonly reason: 'CONTESTED' | 'DRIFT_NOT_REPAIRED'; readonly message: string };
   readonly drift?: Drift;
+  readonly counters?: Counters;
+  /** What the driver found of this placement, none of it good. */
+  readonly findings?: readonly Omit<Condition, 'since'>[];
+}
+
+/** What speaks of which placements. */
+export interface Situation {
+  of(uid: string): Circumstances;
+  /** Of all others nothing is to be said. */
+  readonly concerned: ReadonlySet<string> | 'all';
 }
 
 interface Finding {
@@ -22,62 +32,126 @@ interface Finding {
   readonly violations: readonly Violation[];
 }
 
+interface Due {
+  readonly judgement: Judgement;
+  readonly known: boolean;
+}
+
+/** What a {@link Placements.build} came to. */
+export interface Built {
+  /** The same map each time, as it is now. */
+  readonly statuses: ReadonlyMap<string, PlacementStatus>;
+  /** Uids of which the status is another than last time, or gone. */
+  readonly changed: ReadonlySet<string>;
+}
+
 /** Turns judgements into statuses, and keeps the object where nothing changed, so that "changed" is a comparison of references. */
 export class Placements {
-  private last = new Map<
-    string,
-    { readonly judgement: Judgement; readonly finding: Finding; readonly status: PlacementStatus }
-  >();
+  /** What is to be said of those that are not simply well. */
+  private readonly kept = new Map<string, Finding>();
+  /** What all say that are simply well since the same moment. */
+  private well: readonly Condition[] = [];
+  private readonly statuses = new Map<string, PlacementStatus>();
+  private judgements: readonly Judgement[] = [];
+  private concerned: Situation['concerned'] = new Set();
 
   constructor(private readonly options: { readonly driver: DriverName; readonly clock: { now(): number } }) {}
 
-  build(judgements: readonly Judgement[], of: (uid: string) => Circumstances): ReadonlyMap<string, PlacementStatus> {
-    const next: typeof this.last = new Map();
-    const statuses = new Map<string, PlacementStatus>();
-    for (const judgement of judgements) {
-      const { uid } = judgement;
-      const circumstances = of(uid);
-      const finding = find(judgement, circumstances);
-      const old = this.last.get(uid);
-      const same = old && sameJudgement(old.judgement, judgement) && sameFinding(old.finding, finding);
-      const status =
-        same && old.status.drift === circumstances.drift
-          ? old.status
-          : this.status(judgement, finding, circumstances, old?.status);
-      next.set(uid, { judgement, finding, status });
-      statuses.set(uid, status);
+  /** `judgements` in order of uid. Costs as much as changed since last time. */
+  build(judgements: readonly Judgement[], situation: Situation): Built {
+    const changed = new Set<string>();
+    for (const due of this.due(judgements, situation, changed)) {
+      const { uid } = due.judgement;
+      const before = this.statuses.get(uid);
+      const status = this.settled(due, situation.of(uid), before);
+      if (status === before) continue;
+      this.statuses.set(uid, status);
+      changed.add(uid);
     }
-    this.last = next;
-    return statuses;
+    this.judgements = judgements;
+    this.concerned = situation.concerned;
+    return { statuses: this.statuses, changed };
   }
 
-  private status(judgement: Judgement, finding: Finding, { drift }: Circumstances, old?: PlacementStatus): PlacementStatus {
+  /** What has to be looked at. Forgets those that are gone, and says that they changed. */
+  private due(judgements: readonly Judgement[], { concerned }: Situation, changed: Set<string>): readonly Due[] {
+    const before = this.judgements;
+    const all = concerned === 'all' || this.concerned === 'all';
+    const special = all ? new Set<string>() : new Set([...concerned, ...this.concerned]);
+    // Of tens of thousands nearly all are the same at the beginning and at the end.
+    const most = Math.min(before.length, judgements.length);
+    let head = 0;
+    while (head < most && before[head] === judgements[head]) head++;
+    let tail = 0;
+    while (tail < most - head && before[before.length - 1 - tail] === judgements[judgements.length - 1 - tail]) tail++;
+    const old = new Map(before.slice(head, before.length - tail).map((j) => [j.uid, j]));
+    const due: Due[] = [];
+    for (const judgement of judgements.slice(head, judgements.length - tail)) {
+      const known = old.get(judgement.uid) === judgement;
+      old.delete(judgement.uid);
+      if (!known) due.push({ judgement, known });
+    }
+    for (const uid of old.keys()) {
+      this.kept.delete(uid);
+      this.statuses.delete(uid);
+      changed.add(uid);
+    }
+    if (all || special.size > 0) {
+      const listed = new Set(due.map((d) => d.judgement));
+      for (const judgement of judgements)
+        if ((all || special.has(judgement.uid)) && !listed.has(judgement)) due.push({ judgement, known: true });
+    }
+    return due;
+  }
+
+  /** `known`: the judgement is that of last time. */
+  private settled({ judgement, known }: Due, is: Circumstances, old: PlacementStatus | undefined): PlacementStatus {
+    const { uid } = judgement;
+    const finding = find(judgement, is);
+    const before = this.kept.get(uid);
+    const same =
+      old !== undefined &&
+      known &&
+      (finding === WELL ? before === undefined : before !== undefined && sameFinding(before, finding)) &&
+      old.drift === is.drift &&
+      sameCounters(old.counters, is.counters);
+    if (finding === WELL) this.kept.delete(uid);
+    else this.kept.set(uid, finding);
+    return same ? old : this.status(judgement, finding, is, old);
+  }
+
+  private status(judgement: Judgement, finding: Finding, is: Circumstances, old?: PlacementStatus): PlacementStatus {
     const { uid, generation, name, spec, verdict } = judgement;
-    const now = this.options.clock.now();
-    const conditions = finding.conditions.map((c): Condition => {
-      const before = old?.conditions.find((o) => o.type === c.type && o.status === c.status && o.reason === c.reason);
-      return { ...c, since: before?.since ?? now };
-    });
+    const conditions = this.conditions(finding, old);
+    const placed = verdict.kind === 'place' || verdict.kind === 'place-egress';
     return {
       uid,
       generation,
       name,
       state: finding.state,
-      ...(verdict.kind === 'place' ? { driver: this.options.driver } : {}),
+      ...(placed ? { driver: this.options.driver } : {}),
       ...(spec ? { listen: spec.listen } : {}),
-      targets:
-        verdict.kind === 'place'
-          ? verdict.forward.targets.map((t, i) => {
-              const host = spec?.targets[i]?.host;
-              return { host: host ? formatHost(host) : t.address.text, address: t.address.text, port: t.port ?? 0 };
-            })
-          : [],
-      ...(drift ? { drift } : {}),
+      ...(verdict.kind === 'place-egress' ? { egress: egressText(verdict.egress) } : {}),
+      targets: verdict.kind === 'place' ? verdict.targets : [],
+      ...(is.counters ? { counters: is.counters } : {}),
+      ...(is.drift ? { drift: is.drift } : {}),
       // The same lists where only the drift is new: that is no other verdict.
       conditions: old && sameConditions(old.conditions, conditions) ? old.conditions : conditions,
       violations: old && sameViolations(old.violations, finding.violations) ? old.violations : finding.violations,
       clientAddress: verdict.kind === 'place' ? verdict.clientAddress : '',
     };
+  }
+
+  private conditions(finding: Finding, old: PlacementStatus | undefined): readonly Condition[] {
+    const now = this.options.clock.now();
+    if (finding === WELL && old === undefined) {
+      if (this.well[0]?.since !== now) this.well = [{ ...APPLIED, since: now }];
+      return this.well;
+    }
+    return finding.conditions.map((c): Condition => {
+      const before = old?.conditions.find((o) => o.type === c.type && o.status === c.status && o.reason === c.reason);
+      return { ...c, since: before?.since ?? now };
+    });
   }
 }
 
@@ -94,39 +168,57 @@ function find({ verdict, contended }: Judgement, is: Circumstances): Finding {
         conditions: [bad('Accepted', verdict.reason, sentence(verdict.violations))],
         violations: verdict.violations,
       };
+    case 'wait':
+      return { ...fine, state: 'DEGRADED', conditions: [...verdict.remarks, NOT_YET] };
     case 'place':
-      if (is.quarantined) {
-        const { message, older } = is.quarantined;
-        return {
-          state: older ? 'DEGRADED' : 'REJECTED',
-          conditions: [bad('Applied', 'APPLY_FAILED', older ? `${message}; what it was before is still in place` : message)],
-          violations: [{ field: 'spec', description: message }],
-        };
-      }
-      if (is.notApplied)
-        return { ...fine, state: 'DEGRADED', conditions: [bad('Applied', 'APPLY_FAILED', is.notApplied.message)] };
-      if (is.contested) return { ...fine, state: 'DEGRADED', conditions: [bad('DriftFree', 'CONTESTED', is.contested.message)] };
-      if (contended)
-        return {
-          state: 'DEGRADED',
-          conditions: [bad('ListenerFree', contended.reason, sentence(contended.violations)), APPLIED],
-          violations: contended.violations,
-        };
-      return { ...fine, state: 'ACTIVE', conditions: [APPLIED] };
+    case 'place-egress': {
+      const broken = undone(is);
+      if (broken) return broken;
+      const remarks = [
+        ...(verdict.kind === 'place' ? verdict.remarks : []),
+        ...(is.findings ?? []),
+        ...(contended ? [bad('ListenerFree', contended.reason, sentence(contended.violations))] : []),
+      ];
+      if (remarks.length === 0) return WELL;
+      return { state: 'DEGRADED', conditions: [...remarks, APPLIED], violations: contended?.violations ?? [] };
+    }
   }
 }
 
+/** What keeps a placement that is wanted from being as wanted on the host. */
+function undone(is: Circumstances): Finding | undefined {
+  if (is.quarantined) {
+    const { message, older } = is.quarantined;
+    return {
+      state: older ? 'DEGRADED' : 'REJECTED',
+      conditions: [bad('Applied', 'APPLY_FAILED', older ? `${message}; what it was before is still in place` : message)],
+      violations: [{ field: 'spec', description: message }],
+    };
+  }
+  const degraded = (condition: Omit<Condition, 'since'>): Finding => ({
+    state: 'DEGRADED',
+    conditions: [condition],
+    violations: [],
+  });
+  if (is.notApplied) return degraded(bad('Applied', 'APPLY_FAILED', is.notApplied.message));
+  if (is.undone) return degraded(bad('DriftFree', is.undone.reason, is.undone.message));
+  return undefined;
+}
+
+const egressText = ({ sources, outInterface }: PlacedEgress) => `${sources.map(formatCidr).join(', ')} out of ${outInterface}`;
+
 const APPLIED = { type: 'Applied', status: 'true', reason: 'APPLIED', message: 'in place, read back' } as const;
+const WELL: Finding = { state: 'ACTIVE', conditions: [APPLIED], violations: [] };
+const NOT_YET = {
+  type: 'Applied',
+  status: 'false',
+  reason: 'NO_TARGET',
+  message: 'nothing is forwarded until a target has an address',
+} as const;
 
 const bad = (type: string, reason: string, message: string) => ({ type, status: 'false', reason, message }) as const;
 
 const sentence = (violations: readonly Violation[]): string => violations.map((v) => `${v.field}: ${v.description}`).join('; ');
-
-/** The spec object stands for its content: an entry is read once, and read anew only when its bytes changed. */
-function sameJudgement(a: Judgement, b: Judgement): boolean {
-  if (a.generation !== b.generation || a.spec !== b.spec || a.verdict.kind !== b.verdict.kind) return false;
-  return a.verdict.kind !== 'place' || b.verdict.kind !== 'place' || a.verdict.clientAddress === b.verdict.clientAddress;
-}
 
 const sameFinding = (a: Finding, b: Finding): boolean =>
   a.state === b.state && sameConditions(a.conditions, b.conditions) && sameViolations(a.violations, b.violations);
@@ -140,3 +232,6 @@ const sameConditions = (a: readonly Omit<Condition, 'since'>[], b: readonly Omit
 
 const sameViolations = (a: readonly Violation[], b: readonly Violation[]): boolean =>
   a.length === b.length && a.every((v, i) => v.field === b[i]?.field && v.description === b[i]?.description);
+
+const sameCounters = (a: Counters | undefined, b: Counters | undefined): boolean =>
+  a === b || (a?.packets === b?.packets && a?.bytes === b?.bytes && a?.flows === b?.flows && a?.refused === b?.refused);

@@ -33,6 +33,10 @@ export class Quarantine {
     });
   }
 
+  get uids(): Iterable<string> {
+    return this.byUid.keys();
+  }
+
   of(uid: string): { readonly message: string; readonly older: boolean } | undefined {
     const kept = this.byUid.get(uid);
     return kept && this.holds(kept) ? { message: kept.message, older: kept.instead !== undefined } : undefined;

@@ -1,12 +1,13 @@
+import { DEFAULT_SETTINGS } from '@gwctl/shared/domain/gateway-settings';
 import { parseIp } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Found } from '../control-link/outbox.js';
 import { readEntry } from '../desired/entry-codec.js';
-import type { DesiredView, Entry, ReadEntry } from '../desired/types.js';
-import { planForwards } from '../planner/plan.js';
-import type { HostFacts, LocalSocket } from '../planner/types.js';
+import type { DesiredView, Entry } from '../desired/types.js';
+import { Planner, type PolicyCheck } from '../planner/planner.js';
+import type { HostFacts, LocalSocket, ReadEntry } from '../planner/types.js';
 import { Conditions } from '../status/conditions.js';
 import { FakeClock, settle } from '../testing/fake-clock.js';
 import { FakeDriver } from '../testing/fake-driver.js';
@@ -19,6 +20,8 @@ const address = (text: string) => {
   if (!ip.ok) throw new Error(ip.error);
   return ip.value;
 };
+
+const NO_NAMES = new Map();
 
 function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
   const clock = new FakeClock();
@@ -35,14 +38,25 @@ function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
   const reports: Found[] = [];
   const forbidden = new Map<string, Violation[]>();
   const listeners: (() => void)[] = [];
-  let view: DesiredView = { complete: false, epoch: '', revision: 0, entries: [] };
+  let view: DesiredView = { complete: false, epoch: '', revision: 0, entries: [], settings: DEFAULT_SETTINGS };
+  const policy: PolicyCheck = {
+    forward: ({ uid }) => forbidden.get(uid) ?? [],
+    egress: () => [],
+    permits: () => true,
+    maxForwards: 50_000,
+  };
   const reconciler = new Reconciler({
     driver,
     planner: {
       facts: async () => ({ ...facts, sockets: [...sockets] }),
-      plan: (desired, seen, now) =>
-        planForwards({ desired, facts: seen, now, capabilities: driver.capabilities, keyOf: (uid) => uid.slice(-8) }),
-      policy: { refusals: () => forbidden },
+      make: (carried) => new Planner({ capabilities: driver.capabilities, keyOf: (uid) => uid.slice(-8), carried }),
+      policy: () => policy,
+    },
+    lookups: {
+      names: () => NO_NAMES,
+      health: { version: 0, of: () => undefined },
+      want: () => undefined,
+      onChange: () => undefined,
     },
     desired: { view: () => view, onChange: (listener) => listeners.push(listener) },
     sink: { report: (found) => reports.push(found), event: (event) => events.push(event), conditions },
@@ -51,14 +65,14 @@ function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
   /** As the store does: what did not change is not read anew. */
   const known = new Map<string, ReadEntry>();
   const read = (e: Entry): ReadEntry => {
-    const id = `${e.uid} ${Buffer.from(e.forward).toString('hex')}`;
+    const id = `${e.uid} ${Buffer.from(e.bytes).toString('hex')}`;
     const entry = known.get(id) ?? readEntry(e);
     known.set(id, entry);
     return entry;
   };
   /** The control plane wants these from now on. */
   const want = async (entries: Entry[], revision = view.revision + 1) => {
-    view = { complete: true, epoch: EPOCH, revision, entries: entries.map(read) };
+    view = { complete: true, epoch: EPOCH, revision, entries: entries.map(read), settings: view.settings };
     for (const listener of listeners) listener();
     await settle();
   };
@@ -139,7 +153,7 @@ describe('reconciler', () => {
       entry(3, { expires: clock.now() - 1 }),
       entry(4, { port: 70_000 }),
       entry(5),
-      { uid: uidOf(6), forward: Uint8Array.of(0xff) },
+      { uid: uidOf(6), kind: 'forward', bytes: Uint8Array.of(0xff) },
     ]);
     expect(status(1)?.state).toBe('ACTIVE');
     expect(status(2)).toMatchObject({ state: 'DISABLED', conditions: [] });

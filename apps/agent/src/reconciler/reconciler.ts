@@ -1,23 +1,42 @@
+import type { Condition } from '@gwctl/shared/domain/status';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Random } from '../clock.js';
 import type { Found } from '../control-link/outbox.js';
 import type { DesiredView } from '../desired/types.js';
 import type { Driver, Step } from '../drivers/driver.js';
-import type { HostDesired, HostFacts, PlacedForward } from '../planner/types.js';
+import type { HealthView, Planner, PolicyCheck } from '../planner/planner.js';
+import type { HostDesired, HostFacts, PlacedForward, Planned, Resolution } from '../planner/types.js';
 import type { Conditions } from '../status/conditions.js';
+import { Counting } from './counting.js';
 import { DriftLog } from './drift-log.js';
 import { FlapGuard } from './flap-guard.js';
 import { isolate } from './isolate.js';
-import { type Judged, judge, type PlanForwards, type PolicyCheck } from './judge.js';
 import type { AgentEvent } from './placement-status.js';
-import { type Circumstances, Placements } from './placements.js';
+import { Placements } from './placements.js';
 import { Quarantine } from './quarantine.js';
+import { type SituationInput, situation } from './situation.js';
 import { Triggers } from './triggers.js';
+
+/** What is known of targets and sources that have to be asked for. */
+export interface Lookups {
+  names(): ReadonlyMap<string, Resolution>;
+  readonly health: HealthView;
+  /** What the plan asks about from now on. */
+  want(planned: Planned, view: DesiredView): void;
+  onChange(listener: () => void): void;
+}
 
 export interface ReconcilerOptions {
   readonly driver: Driver;
-  readonly planner: { readonly facts: () => Promise<HostFacts>; readonly plan: PlanForwards; readonly policy: PolicyCheck };
+  readonly planner: {
+    readonly facts: () => Promise<HostFacts>;
+    /** `carried` is asked while it plans: what is on the host of one forward. */
+    readonly make: (carried: (uid: string) => PlacedForward | undefined) => Planner;
+    /** In force now. */
+    readonly policy: () => PolicyCheck;
+  };
+  readonly lookups: Lookups;
   readonly desired: { view(): DesiredView; onChange(listener: () => void): void };
   readonly sink: { report(found: Found): void; event(event: AgentEvent): void; readonly conditions: Conditions };
   readonly runtime: { readonly clock: Clock; readonly random: Random; readonly log: Logger };
@@ -26,8 +45,8 @@ export interface ReconcilerOptions {
 /** What one look at everything came to. */
 interface Look {
   readonly view: DesiredView;
-  readonly judged: Judged;
-  /** What is to be on the host: what was judged, less what the driver refused. */
+  readonly planned: Planned;
+  /** What is to be on the host: what was planned, less what the driver refused. */
   readonly wanted: HostDesired;
 }
 
@@ -47,22 +66,43 @@ export class Reconciler {
   private failures = 0;
   /** What was last applied and read back; undefined at the start and after a failure. */
   private rendered: unknown;
-  private carried: ReadonlyMap<string, PlacedForward> = new Map();
+  private carried: HostDesired | undefined;
+  private carriedByUid: ReadonlyMap<string, PlacedForward> | undefined;
+  private findings: ReadonlyMap<string, readonly Omit<Condition, 'since'>[]> = new Map();
+  /** Of the last pass: so that what was only counted can be told. */
+  private looked: Look | undefined;
+  private counted: ReadonlySet<string> = new Set();
+  /** What was last reported of drift that is not to be repaired. */
+  private leftAlone = '';
+  private readonly planner: Planner;
+  private readonly counting: Counting;
   private found: Found = { statuses: new Map(), applied: undefined };
 
   constructor(private readonly options: ReconcilerOptions) {
     const { clock } = options.runtime;
     const { driver } = options;
     this.placements = new Placements({ driver: driver.name, clock });
-    this.drifts = new DriftLog({ clock, nameOf: (uid) => this.found.statuses.get(uid)?.name ?? uid });
+    this.drifts = new DriftLog({ clock, nameOf: (uid) => this.nameOf(uid) });
     this.guard = new FlapGuard({ clock });
     this.quarantine = new Quarantine({ clock });
     this.triggers = new Triggers({ ...options.runtime, driver, request: (mode) => this.request(mode) });
+    this.planner = options.planner.make((uid) => this.carriedForward(uid));
+    this.counting = new Counting({
+      ...options.runtime,
+      driver,
+      carried: () => this.carried,
+      onCounted: (changed) => {
+        this.counted = changed;
+        if (this.looked && !this.running) this.report(this.looked, undefined);
+      },
+    });
   }
 
   /** Brings the host in line with what is known, if anything is, and keeps it so until {@link stop}. */
   start(): void {
     this.options.desired.onChange(() => this.request('fast'));
+    this.options.lookups.onChange(() => this.request('fast'));
+    this.counting.start();
     this.triggers.start(() => this.guard.truce() > 0);
     this.request('full');
   }
@@ -71,6 +111,7 @@ export class Reconciler {
   async stop(): Promise<void> {
     this.stopped = true;
     this.triggers.stop();
+    this.counting.stop();
     await this.running;
   }
 
@@ -114,13 +155,36 @@ export class Reconciler {
     }
   }
 
+  private nameOf(uid: string): string {
+    const status = this.found.statuses.get(uid);
+    return `${status?.egress === undefined ? 'forward' : 'egress'} ${status?.name ?? uid}`;
+  }
+
+  /** What this process knows to be on the host of one forward. */
+  private carriedForward(uid: string): PlacedForward | undefined {
+    return this.byUid().get(uid);
+  }
+
+  private byUid(): ReadonlyMap<string, PlacedForward> {
+    this.carriedByUid ??= new Map(this.carried?.forwards.map((f) => [f.uid, f]));
+    return this.carriedByUid;
+  }
+
   private async look(view: DesiredView): Promise<Look> {
-    const { facts: read, plan, policy } = this.options.planner;
-    const facts = await read();
-    const now = this.options.runtime.clock.now();
-    const judged = judge({ entries: view.entries, facts, now, plan, policy, carried: this.carried });
-    this.triggers.planned(view, judged, now);
-    return { view, judged, wanted: this.quarantine.without(judged.host) };
+    const { lookups, planner, runtime } = this.options;
+    const facts = await planner.facts();
+    const now = runtime.clock.now();
+    const planned = this.planner.plan({
+      entries: view.entries,
+      facts,
+      policy: planner.policy(),
+      names: lookups.names(),
+      health: { version: lookups.health.version, of: (address, port) => lookups.health.of(address, port) },
+      now,
+    });
+    this.triggers.planned(view, planned, now);
+    lookups.want(planned, view);
+    return { view, planned, wanted: this.quarantine.without(planned.host) };
   }
 
   private async bringInLine(look: Look, mode: 'fast' | 'full'): Promise<void> {
@@ -128,10 +192,14 @@ export class Reconciler {
     const mirror = mode === 'fast' && this.rendered !== undefined ? driver.mirror() : undefined;
     const began = this.options.runtime.clock.monotonic();
     const observed = mirror ?? (await driver.observe());
-    if (mirror === undefined) this.triggers.observed(this.options.runtime.clock.monotonic() - began);
-    if (mirror === undefined) this.noticeDrift(observed);
-    if (this.guard.truce() > 0 && !this.isNew(look.view)) return this.report(look, undefined);
-    const rendered = driver.render(look.wanted);
+    if (mirror === undefined) {
+      this.triggers.observed(this.options.runtime.clock.monotonic() - began);
+      this.noticeDrift(observed, look.view.settings.driftPolicy === 'repair');
+    }
+    if (this.rests(look)) return this.report(look, undefined);
+    // The same plan as last time, and the host as this process left it.
+    if (mirror !== undefined && look.wanted === this.carried) return this.succeeded(look, this.rendered);
+    const rendered = driver.render(look.wanted, this.rendered);
     const plan = driver.diff(rendered, observed);
     if (plan.steps.length > 0) {
       await driver.apply(plan);
@@ -142,24 +210,39 @@ export class Reconciler {
     this.succeeded(look, rendered);
   }
 
+  /** Whether what somebody else did is left as it is: after a quarrel, or because the gateway's settings say so. */
+  private rests(look: Look): boolean {
+    if (this.isNew(look.view)) return false;
+    return this.guard.truce() > 0 || (look.view.settings.driftPolicy === 'report' && this.drifts.isOpen);
+  }
+
   private isNew({ epoch, revision }: DesiredView): boolean {
     const { applied } = this.found;
     return applied?.epoch !== epoch || applied.revision !== revision;
   }
 
-  /** Says what is not as it was left, and counts who it was. */
-  private noticeDrift(observed: unknown): void {
+  /** Says what is not as it was left, and counts who it was where it is to be repaired. */
+  private noticeDrift(observed: unknown, repair: boolean): void {
     const { driver, sink, runtime } = this.options;
     if (this.rendered === undefined) return;
     const drift = driver.drift(this.rendered, observed);
-    if (drift.length === 0) return;
+    const same = JSON.stringify(drift.map(({ forwards, drift: d }) => [forwards, d.cause, d.object, d.message]));
+    // What is left alone is found again with every look, and said once.
+    const known = !repair && drift.length > 0 && same === this.leftAlone;
+    this.leftAlone = repair ? '' : same;
+    if (known) return;
+    if (drift.length === 0) {
+      if (!repair) this.sayRepaired();
+      return;
+    }
     const process = this.triggers.changedBy();
-    for (const event of this.drifts.detected(drift, [...this.carried.keys()], process)) {
+    const carried = [...(this.carried?.forwards ?? []), ...(this.carried?.egresses ?? [])].map((p) => p.uid);
+    for (const event of this.drifts.detected(drift, carried, process)) {
       runtime.log.warn({ uid: event.uid, reason: event.reason }, event.message);
       sink.event(event);
     }
     const culprit = process ?? drift.find((d) => d.drift.process !== undefined)?.drift.process ?? 'an unknown process';
-    if (this.guard.tooMany(culprit)) {
+    if (repair && this.guard.tooMany(culprit)) {
       const message = `${culprit} keeps changing what this agent repairs; it is left alone for ${Math.round(this.guard.truce() / 1000)} s. Find out why, and stop one of the two`;
       runtime.log.error({ reason: 'CONTESTED' }, message);
       sink.conditions.raise('Uncontested', 'CONTESTED', message);
@@ -167,48 +250,70 @@ export class Reconciler {
     }
   }
 
+  private sayRepaired(): void {
+    for (const event of this.drifts.repaired()) {
+      this.options.runtime.log.info({ uid: event.uid, reason: event.reason }, event.message);
+      this.options.sink.event(event);
+    }
+  }
+
   private succeeded(look: Look, rendered: unknown): void {
     const { sink, driver } = this.options;
     this.failures = 0;
     this.rendered = rendered;
-    this.carried = new Map(look.wanted.forwards.map((f) => [f.uid, f]));
-    for (const event of this.drifts.repaired()) {
-      this.options.runtime.log.info({ uid: event.uid, reason: event.reason }, event.message);
-      sink.event(event);
+    if (this.carried !== look.wanted) {
+      this.carried = look.wanted;
+      this.carriedByUid = undefined;
     }
+    this.sayRepaired();
     sink.conditions.clear('Applied', 'the host matches the desired state');
     if (this.guard.truce() === 0) sink.conditions.clear('Uncontested', 'nobody undoes what this agent does');
     const observed = driver.mirror();
-    if (observed !== undefined) sink.conditions.setFound(driver.conditions(observed));
+    if (observed !== undefined) {
+      sink.conditions.setFound(driver.conditions(observed));
+      this.findings = new Map(
+        [...Map.groupBy(driver.findings?.(rendered, observed) ?? [], (f) => f.uid)].map(([uid, all]) => [
+          uid,
+          all.map((f) => f.condition),
+        ]),
+      );
+    }
     const { epoch, revision } = look.view;
     this.report(look, undefined, { epoch, revision });
   }
 
-  /** `missing`: why the forwards with these keys, or all of them, are not as wanted. */
-  private report(
-    look: Look,
-    missing: { readonly keys: ReadonlySet<string> | 'all'; readonly message: string } | undefined,
-    applied = this.found.applied,
-  ): void {
-    const keyOf = new Map(look.wanted.forwards.map((f) => [f.uid, f.key]));
-    const contested =
-      this.guard.truce() > 0 ? { message: 'its rules are being undone by another process, see the gateway' } : undefined;
-    const circumstances = (uid: string): Circumstances => {
-      const quarantined = this.quarantine.of(uid);
-      const drift = this.drifts.of(uid);
-      const key = keyOf.get(uid);
-      const notApplied = missing && (missing.keys === 'all' || (key !== undefined && missing.keys.has(key)));
-      return {
-        ...(quarantined ? { quarantined } : {}),
-        ...(notApplied ? { notApplied: { message: missing.message } } : {}),
-        ...(contested && drift && drift.repaired === undefined ? { contested } : {}),
-        ...(drift ? { drift } : {}),
-      };
-    };
-    const statuses = this.placements.build(look.judged.judgements, circumstances);
+  /** `missing`: why the placements with these keys, or all of them, are not as wanted. */
+  private report(look: Look, missing: SituationInput['missing'], applied = this.found.applied): void {
+    const { counted } = this;
+    this.counted = new Set();
+    this.looked = look;
+    const { statuses, changed } = this.placements.build(
+      look.planned.judgements,
+      situation({
+        wanted: look.wanted,
+        missing,
+        quarantine: this.quarantine,
+        drifts: this.drifts,
+        undone: this.undone(look),
+        findings: this.findings,
+        counters: this.counting.counters,
+        counted,
+      }),
+    );
     this.drifts.keep(statuses);
-    this.found = { statuses, applied };
+    this.found = { statuses, applied, changed };
     this.options.sink.report(this.found);
+  }
+
+  private undone(look: Look): SituationInput['undone'] {
+    if (this.guard.truce() > 0)
+      return { reason: 'CONTESTED', message: 'its rules are being undone by another process, see the gateway' };
+    if (look.view.settings.driftPolicy === 'report' && this.drifts.isOpen)
+      return {
+        reason: 'DRIFT_NOT_REPAIRED',
+        message: 'its rules were changed by somebody else, and the settings of this gateway say to report and not to repair that',
+      };
+    return undefined;
   }
 
   private async failed(error: unknown, look: Look | undefined): Promise<void> {
@@ -250,10 +355,10 @@ export class Reconciler {
     const result = await isolate({
       wanted: look.wanted,
       suspects,
-      before: this.carried,
+      before: this.byUid(),
       attempt: async (host) => {
         try {
-          const plan = driver.diff(driver.render(host), driver.mirror() ?? (await driver.observe()));
+          const plan = driver.diff(driver.render(host, this.rendered), driver.mirror() ?? (await driver.observe()));
           if (plan.steps.length > 0) await driver.apply(plan);
           return undefined;
         } catch (error) {
@@ -267,7 +372,7 @@ export class Reconciler {
       this.quarantine.add(
         look.wanted.forwards.find((f) => f.uid === uid),
         error.message,
-        this.carried.get(uid),
+        this.carriedForward(uid),
       );
     }
     const settled = result.bad.size > 0 || result.applied.forwards.length === look.wanted.forwards.length;

@@ -2,7 +2,7 @@ import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Random, Timer } from '../clock.js';
 import type { DesiredView } from '../desired/types.js';
 import type { Driver } from '../drivers/driver.js';
-import type { Judged } from './judge.js';
+import type { Planned } from '../planner/types.js';
 
 /** Milliseconds, all of them. */
 const WATCHED_AUDIT = 180_000;
@@ -24,9 +24,6 @@ const LONGEST_RETRY = 60_000;
 /** Who changed the rules is known for as long as the read-back that finds out may take to begin. */
 const REMEMBERED = 5_000;
 
-/** Reasons that go away when the host changes, not when somebody edits the forward. */
-const HOST_BOUND = new Set(['PORT_IN_USE', 'PROTECTED', 'INTERFACE_UNKNOWN', 'SNAT_ADDRESS_UNKNOWN', 'TARGET_IS_GATEWAY']);
-
 export interface TriggersOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -39,6 +36,7 @@ export interface TriggersOptions {
 export class Triggers {
   private readonly timers = new Map<'audit' | 'after' | 'watch' | 'facts' | 'expiry' | 'retry' | 'truce', Timer>();
   private watch: { close(): void } | undefined;
+  private hostWatch: { close(): void } | undefined;
   private contested: () => boolean = () => false;
   private lastChange: { readonly process: string; readonly at: number } | undefined;
   private observedAt = Number.NEGATIVE_INFINITY;
@@ -50,13 +48,17 @@ export class Triggers {
   /** `contested`: whether repairs rest. */
   start(contested: () => boolean): void {
     this.contested = contested;
-    this.watch = this.options.driver.watch?.((by) => this.announced(by));
+    const { driver } = this.options;
+    this.watch = driver.watch?.((by) => this.announced(by));
+    // Rules that nobody announces are still looked at every few seconds.
+    if (!this.watch) this.hostWatch = driver.watchHost?.((by) => this.announced(by));
     this.audit();
   }
 
   stop(): void {
     this.stopped = true;
     this.watch?.close();
+    this.hostWatch?.close();
     for (const timer of this.timers.values()) timer.cancel();
     this.timers.clear();
   }
@@ -74,16 +76,10 @@ export class Triggers {
   }
 
   /** The plan is made: what of it depends on time and host decides when to look again. */
-  planned(view: DesiredView, judged: Judged, now: number): void {
-    const awaited = judged.judgements.some(
-      (j) => j.contended !== undefined || (j.verdict.kind === 'reject' && HOST_BOUND.has(j.verdict.reason)),
-    );
-    if (view.entries.length > 0) this.set('facts', awaited ? FACTS_AWAITED : FACTS, () => this.options.request('fast'));
-    const expiries = judged.judgements.flatMap((j) =>
-      j.verdict.kind === 'place' && j.spec?.expires !== undefined ? [j.spec.expires - now] : [],
-    );
-    if (expiries.length === 0) return;
-    const wait = Math.min(LONGEST_EXPIRY_WAIT, Math.max(0, Math.min(...expiries)));
+  planned(view: DesiredView, { awaitsHost, nextExpiry }: Planned, now: number): void {
+    if (view.entries.length > 0) this.set('facts', awaitsHost ? FACTS_AWAITED : FACTS, () => this.options.request('fast'));
+    if (nextExpiry === undefined) return;
+    const wait = Math.min(LONGEST_EXPIRY_WAIT, Math.max(0, nextExpiry - now));
     this.set('expiry', wait, () => this.options.request('fast'));
   }
 

@@ -65,10 +65,17 @@ function forward(status: PlacementStatus): StatusForward {
     state,
     ...(driver === undefined ? {} : { driver }),
     ...(listen ? { listen: formatListener(listen) } : {}),
+    ...(status.egress === undefined ? {} : { egress: status.egress }),
     targets: status.targets.map((t) => {
-      const address = t.address.includes(':') ? `[${t.address}]` : t.address;
-      return t.port === 0 ? address : `${address}:${t.port}`;
+      const bracketed = t.address.includes(':') ? `[${t.address}]` : t.address;
+      return {
+        address: t.port === 0 ? t.address : `${bracketed}:${t.port}`,
+        ...(t.host === t.address ? {} : { host: t.host }),
+        ...(t.health ? { health: t.health.state } : {}),
+        ...(t.health?.rttUs === undefined ? {} : { rttUs: t.health.rttUs }),
+      };
     }),
+    ...(status.counters ? { counters: status.counters } : {}),
     clientAddress,
     conditions: conditions.map(condition),
     violations,

@@ -11,6 +11,8 @@ export type ConditionType =
   | 'DesiredStatePersisted'
   /** false: PENDING_MASS_DELETE, REVISION_WENT_BACK, TOO_MANY_FORWARDS, DIGEST_MISMATCH, ... */
   | 'DesiredStateAccepted'
+  /** false: SETTINGS_INVALID. */
+  | 'SettingsAccepted'
   /** false: APPLY_FAILED. */
   | 'Applied'
   /** false: CONTESTED. */

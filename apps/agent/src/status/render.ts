@@ -1,5 +1,5 @@
 import { escapeText } from './escape.js';
-import type { StatusForward, StatusReport } from './report.js';
+import type { StatusForward, StatusReport, StatusTarget } from './report.js';
 
 /** The status for people. `now`: milliseconds since the epoch. */
 export function renderStatus(report: StatusReport, now: number): string {
@@ -50,8 +50,10 @@ function certificate({ notAfter }: StatusReport['certificate'], now: number): st
 
 function forwards(list: readonly StatusForward[]): string[] {
   if (list.length === 0) return ['no forwards'];
-  const rows = list.map((f) => [f.name, f.state, f.listen ?? '', f.targets.join(',')].map(escapeText));
-  const head = ['FORWARD', 'STATE', 'LISTEN', 'TARGETS'];
+  const rows = list.map((f) =>
+    [f.name, f.state, f.listen ?? f.egress ?? '', f.targets.map(target).join(', '), traffic(f)].map(escapeText),
+  );
+  const head = ['FORWARD', 'STATE', 'LISTEN', 'TARGETS', 'TRAFFIC'];
   const widths = head.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i]?.length ?? 0)));
   const lay = (cells: readonly string[]) =>
     cells
@@ -68,6 +70,17 @@ function forwards(list: readonly StatusForward[]): string[] {
         : []),
     ]),
   ];
+}
+
+function target({ address, health, rttUs }: StatusTarget): string {
+  if (health === undefined) return address;
+  return `${address} (${health}${rttUs === undefined ? '' : `, ${(rttUs / 1000).toFixed(1)} ms`})`;
+}
+
+function traffic({ counters }: StatusForward): string {
+  if (!counters) return '';
+  const refused = counters.refused > 0 ? `, ${counters.refused} refused` : '';
+  return `${counters.flows} flows, ${counters.packets} packets, ${counters.bytes} bytes${refused}`;
 }
 
 const age = (since: string, now: number): string => duration(Math.max(0, now - Date.parse(since)));

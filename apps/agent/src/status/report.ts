@@ -1,5 +1,5 @@
 import type { Violation } from '@gwctl/shared/domain/result';
-import type { Condition, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
+import type { Condition, Counters, Drift, PlacementStateWord, TargetHealthWord } from '@gwctl/shared/domain/status';
 import type { Capability } from '../control-link/mapper.js';
 
 /** What `gwctl-agent status` is told: one JSON document. Times are ISO 8601 in UTC. */
@@ -35,6 +35,17 @@ export interface StatusReport {
 
 export type StatusCondition = Omit<Condition, 'since'> & { readonly since: string };
 
+export interface StatusTarget {
+  /** `10.0.0.31:80`, or without a port where it keeps the listener's. */
+  readonly address: string;
+  /** The name that it is an address of. */
+  readonly host?: string;
+  readonly health?: TargetHealthWord;
+  /** Microseconds that a connection took. */
+  readonly rttUs?: number;
+}
+
+/** A forward or an egress. */
 export interface StatusForward {
   readonly name: string;
   readonly uid: string;
@@ -43,7 +54,11 @@ export interface StatusForward {
   readonly driver?: string;
   /** For instance `192.168.1.10:10022/tcp`. */
   readonly listen?: string;
-  readonly targets: readonly string[];
+  /** Of an egress, for instance `10.0.0.0/16 out of eth0`. */
+  readonly egress?: string;
+  /** Every address that there is, in rotation or not. */
+  readonly targets: readonly StatusTarget[];
+  readonly counters?: Counters;
   readonly clientAddress: string;
   readonly conditions: readonly StatusCondition[];
   readonly violations: readonly Violation[];

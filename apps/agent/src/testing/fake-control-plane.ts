@@ -18,6 +18,7 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import { serviceDefinition } from '@gwctl/shared/grpc/definition';
 import { toStatus } from '@gwctl/shared/grpc/status';
 import type { Change, Snapshot } from '../desired/types.js';
+import { toWire } from '../desired/wire-entry.js';
 import { makeCa, type TestCa } from './certificates.js';
 import { EPOCH, uidOf } from './forwards.js';
 
@@ -86,7 +87,7 @@ export class FakeSession {
       },
     });
     for (let at = 0; at < entries.length; at += perPart)
-      this.send({ message: { case: 'snapshotPart', value: { entries: entries.slice(at, at + perPart) } } });
+      this.send({ message: { case: 'snapshotPart', value: { entries: entries.slice(at, at + perPart).map(toWire) } } });
     this.send({ message: { case: 'snapshotEnd', value: { revision: BigInt(revision) } } });
   }
 
@@ -94,7 +95,7 @@ export class FakeSession {
     const value = {
       fromRevision: BigInt(from),
       revision: BigInt(revision),
-      upserts: [...upserts],
+      upserts: upserts.map(toWire),
       removals: [...removals],
       digest,
     };

@@ -17,8 +17,12 @@ export class FakeDriver implements Driver<Objects, Objects, FakeStep> {
     families: [4],
     protocols: ['tcp', 'udp'],
     portRanges: false,
-    severalTargets: false,
+    targets: 1,
+    affinityTargets: 0,
     announce: false,
+    ftp: false,
+    clampMss: false,
+    egress: false,
     kind: 'kernel',
   } as const;
   /** What the host holds. Tests change it as a stranger would. */

@@ -32,11 +32,11 @@ export function entry(n: number, options: EntryOptions = {}): Entry {
     enabled: options.enabled ?? true,
     ...(options.expires === undefined ? {} : { expires: timestampFromMs(options.expires) }),
   });
-  return { uid: uidOf(n), forward: toBinary(DesiredForwardSchema, forward) };
+  return { uid: uidOf(n), kind: 'forward', bytes: toBinary(DesiredForwardSchema, forward) };
 }
 
 export const digestOf = (entries: Iterable<Entry>): Uint8Array =>
-  [...entries].reduce<Uint8Array>((sum, e) => xorInto(sum, entryHash(e.uid, e.forward)), EMPTY_DIGEST);
+  [...entries].reduce<Uint8Array>((sum, e) => xorInto(sum, entryHash(e.uid, e.bytes)), EMPTY_DIGEST);
 
 export const snapshotOf = (revision: number, entries: readonly Entry[], more: Partial<Snapshot> = {}): Snapshot => ({
   epoch: EPOCH,

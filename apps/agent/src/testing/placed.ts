@@ -46,9 +46,11 @@ export function placed(
       ports: { first: port, last: port },
     },
     targets: [{ address: ip(options.target ?? '10.0.0.10'), port: options.targetPort ?? 8443, weight: 1 }],
-    allow: (options.allow ?? []).map(cidr),
+    affinity: 'none',
+    ...(options.allow === undefined ? {} : { allow: options.allow.map(cidr) }),
     snat: snat === 'masquerade' || snat === 'none' ? { mode: snat } : { mode: 'address', address: ip(snat) },
     onChange: options.onChange ?? 'drain',
-    hairpin: (options.hairpin ?? []).map(cidr),
+    clampMss: false,
+    hairpin: (options.hairpin ?? []).map((network) => ({ network: cidr(network), target: ip(options.target ?? '10.0.0.10') })),
   };
 }

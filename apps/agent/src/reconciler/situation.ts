@@ -1,0 +1,49 @@
+import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
+import type { HostDesired } from '../planner/types.js';
+import type { Circumstances, Situation } from './placements.js';
+
+export interface SituationInput {
+  readonly wanted: HostDesired;
+  /** Why the placements with these keys, or all of them, are not as wanted. */
+  readonly missing: { readonly keys: ReadonlySet<string> | 'all'; readonly message: string } | undefined;
+  readonly quarantine: {
+    readonly uids: Iterable<string>;
+    of(uid: string): { readonly message: string; readonly older: boolean } | undefined;
+  };
+  readonly drifts: { readonly uids: Iterable<string>; of(uid: string): Drift | undefined };
+  /** What is to be said of drift that is not repaired; undefined where all is. */
+  readonly undone: Circumstances['undone'];
+  readonly findings: ReadonlyMap<string, readonly Omit<Condition, 'since'>[]>;
+  /** By uid. */
+  readonly counters: ReadonlyMap<string, Counters>;
+  /** Uids of which the counters are others than last time. */
+  readonly counted: ReadonlySet<string>;
+}
+
+/** Gathers what speaks of placements beyond their verdicts. */
+export function situation(input: SituationInput): Situation {
+  const { missing, quarantine, drifts, findings, counters, counted, wanted } = input;
+  const keys = new Map<string, string>();
+  // Only where somebody asks by key: for tens of thousands this is the most that a report costs.
+  if (missing) for (const p of [...wanted.forwards, ...wanted.egresses]) keys.set(p.uid, p.key);
+  const of = (uid: string): Circumstances => {
+    const key = keys.get(uid);
+    const quarantined = quarantine.of(uid);
+    const drift = drifts.of(uid);
+    const found = findings.get(uid);
+    const count = counters.get(uid);
+    const notApplied = missing && (missing.keys === 'all' || (key !== undefined && missing.keys.has(key)));
+    return {
+      ...(quarantined ? { quarantined } : {}),
+      ...(notApplied ? { notApplied: { message: missing.message } } : {}),
+      ...(input.undone && drift && drift.repaired === undefined ? { undone: input.undone } : {}),
+      ...(drift ? { drift } : {}),
+      ...(found ? { findings: found } : {}),
+      ...(count ? { counters: count } : {}),
+    };
+  };
+  if (missing?.keys === 'all') return { of, concerned: 'all' };
+  const concerned = new Set([...quarantine.uids, ...drifts.uids, ...findings.keys(), ...counted]);
+  if (missing) for (const [uid, key] of keys) if (missing.keys.has(key)) concerned.add(uid);
+  return { of, concerned };
+}

@@ -1,0 +1,61 @@
+import { transports } from '@gwctl/shared/domain/forward';
+import type { ReadEntry } from './planner/types.js';
+
+/** The ports that forwards want, by transport protocol, kept up to date with each change of them. */
+export class WantedPorts {
+  readonly tcp = new Counted();
+  readonly udp = new Counted();
+  private entries: readonly ReadEntry[] = [];
+
+  /** `entries` in order of uid; what is the same object is not looked at again. */
+  update(entries: readonly ReadEntry[]): this {
+    if (entries === this.entries) return this;
+    let j = 0;
+    for (const entry of entries) {
+      let old = this.entries[j];
+      while (old !== undefined && old !== entry && old.uid < entry.uid) {
+        this.count(old, -1);
+        old = this.entries[++j];
+      }
+      if (old === entry) {
+        j++;
+        continue;
+      }
+      if (old?.uid === entry.uid) {
+        this.count(old, -1);
+        j++;
+      }
+      this.count(entry, 1);
+    }
+    for (const gone of this.entries.slice(j)) this.count(gone, -1);
+    this.entries = entries;
+    return this;
+  }
+
+  private count(entry: ReadEntry, by: 1 | -1): void {
+    if (entry.kind !== 'forward') return;
+    const { ports, protocol } = entry.forward.spec.listen;
+    if (!ports) return;
+    for (const transport of transports(protocol))
+      for (let port = ports.first; port <= ports.last; port++) this[transport].add(port, by);
+  }
+}
+
+/** Ports, and how many want each. */
+class Counted {
+  private readonly counts = new Map<number, number>();
+
+  get size(): number {
+    return this.counts.size;
+  }
+
+  has(port: number): boolean {
+    return this.counts.has(port);
+  }
+
+  add(port: number, by: number): void {
+    const count = (this.counts.get(port) ?? 0) + by;
+    if (count > 0) this.counts.set(port, count);
+    else this.counts.delete(port);
+  }
+}
