@@ -1,142 +1,167 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacedForward } from '../../planner/types.js';
-import { placed } from '../../testing/placed.js';
-import { become, linesOf } from './changes.js';
-import { diff, remaining } from './diff.js';
-import { drift } from './drift.js';
-import { layoutLines, SCRATCH, SETS } from './layout.js';
-import { FakeNft } from './nft.fake.js';
-import { type Observed, type ObservedTable, observeTable } from './observe.js';
-import { type Rendered, render } from './render.js';
-import type { NftablesPlan, TableStep } from './steps.js';
-import { SSH, uid } from './testing.js';
+import { cidr, ip, placed } from '../../testing/placed.js';
+import { render } from './render.js';
+import { elementsBySet, MemoryHost, placedAs, SSH, six, target, uid } from './testing.js';
+
+const POLICIES = ['drain', 'cut', 'keep'] as const;
 
 /** Any state that the planner can produce: distinct listeners, everything else free. */
 const anyForwards: fc.Arbitrary<PlacedForward[]> = fc
   .uniqueArray(
     fc.record({
-      n: fc.integer({ min: 1, max: 8 }),
-      protocol: fc.constantFrom('tcp' as const, 'udp' as const),
+      n: fc.integer({ min: 1, max: 6 }),
+      protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'tcp+udp' as const, 'all' as const),
+      family: fc.constantFrom(4, 6),
       wildcard: fc.boolean(),
       interface: fc.option(fc.constantFrom('eth0', 'lan'), { nil: undefined }),
-      target: fc.constantFrom('10.0.0.10', '10.0.0.20'),
-      allow: fc.subarray(['10.1.0.0/16', '10.2.0.0/16', '0.0.0.0/0']),
+      width: fc.constantFrom(0, 0, 3),
+      targets: fc.subarray(['10.0.0.10:*', '10.0.0.20:*', '10.0.0.31:8000*3'], { minLength: 1 }),
+      affinity: fc.constantFrom('none' as const, 'client' as const),
+      allow: fc.option(fc.subarray(['10.1.0.0/16', '10.2.0.0/16', '0.0.0.0/0']), { nil: undefined }),
       snat: fc.constantFrom('masquerade', 'none', '10.0.0.1'),
-      onChange: fc.constantFrom('drain' as const, 'cut' as const, 'keep' as const),
-      hairpin: fc.subarray(['10.0.0.0/24']),
+      onChange: fc.constantFrom(...POLICIES),
+      hairpin: fc.boolean(),
+      clampMss: fc.boolean(),
+      ftp: fc.boolean(),
     }),
-    { selector: (f) => f.n, maxLength: 6 },
+    { selector: (f) => f.n, maxLength: 5 },
   )
-  .map((all) =>
-    all.map(({ n, wildcard, interface: iface, ...rest }) =>
-      placed({
-        ...rest,
-        uid: uid(n),
-        port: 1000 + n,
-        ...(wildcard ? { address: null } : {}),
-        ...(iface === undefined ? {} : { interface: iface }),
-      }),
-    ),
+  .map((all) => all.sort((a, b) => a.n - b.n).map(forwardOf));
+
+function forwardOf(a: {
+  n: number;
+  protocol: 'tcp' | 'udp' | 'tcp+udp' | 'all';
+  family: number;
+  wildcard: boolean;
+  interface: string | undefined;
+  width: number;
+  targets: string[];
+  affinity: 'none' | 'client';
+  allow: string[] | undefined;
+  snat: string;
+  onChange: (typeof POLICIES)[number];
+  hairpin: boolean;
+  clampMss: boolean;
+  ftp: boolean;
+}): PlacedForward {
+  const first = 1000 + a.n * 10;
+  const whole = a.protocol === 'all';
+  const targets = (whole ? a.targets.slice(0, 1) : a.targets).map((t) =>
+    target(whole ? (t.split(':')[0] ?? '') : t.replace(':*', `:${first}`)),
   );
-
-const of = (forwards: readonly PlacedForward[]) => render({ forwards, protected: [SSH] });
-
-const at = (table: ObservedTable | undefined, ours = false): Observed => ({
-  at: 1,
-  ...(table ? { table } : {}),
-  filters: { native: [] },
-  forwarding: { on: true, ours },
-});
-
-/** The steps on our table, as the driver carries them out where no flow is alive. */
-function tableSteps(plan: NftablesPlan): TableStep[] {
-  return plan.steps.flatMap((step): TableStep[] => {
-    if (step.kind === 'release')
-      return step.ways.map(({ set, key }) => ({ ...step, kind: 'elements', set, removed: [key], added: new Map() }));
-    return step.kind === 'elements' || step.kind === 'rebuild' || step.kind === 'closed' || step.kind === 'remove-table'
-      ? [step]
-      : [];
-  });
+  const forward = placedAs(
+    { uid: uid(a.n), snat: a.snat, onChange: a.onChange, ...(a.allow ? { allow: a.allow } : {}) },
+    {
+      listen: {
+        ...(a.wildcard && !whole ? {} : { address: ip(`203.0.113.${a.n}`) }),
+        ...(a.interface === undefined ? {} : { interface: a.interface }),
+        protocol: a.protocol,
+        ...(whole ? {} : { ports: { first, last: first + a.width } }),
+      },
+      targets,
+      affinity: a.affinity,
+      clampMss: a.clampMss,
+      ...(a.ftp && a.protocol !== 'udp' ? { ftp: whole ? { first: 21, last: 21 } : { first, last: first } } : {}),
+      hairpin: a.hairpin ? targets.map((t) => ({ network: cidr('10.0.0.0/24'), target: t.address })) : [],
+    },
+  );
+  return a.family === 6 ? six(forward) : forward;
 }
 
-function after(plan: NftablesPlan, table: ObservedTable | undefined): ObservedTable | undefined {
-  return tableSteps(plan).reduce(become, table);
+/** What the kernel has, and what these forwards need: elements by set, chains of pools without the emptied ones. */
+function held({ nft }: MemoryHost, forwards: readonly PlacedForward[]) {
+  const wanted = elementsBySet(render({ forwards, egresses: [], protected: [SSH], announced: [] }));
+  const names = new Set([...Object.keys(wanted), ...ALL_SETS]);
+  const found: Record<string, string[]> = {};
+  for (const name of names) {
+    const [family, set] = name.startsWith('ip6 ') ? ([6, name.slice(4)] as const) : ([4, name] as const);
+    const pools = Object.entries(nft.pools(family)).flatMap(([chain, rules]) =>
+      rules.length > 0 ? [`${chain}: ${rules.join('\n')}`] : [],
+    );
+    const elements = set === 'pool-chains' ? pools : nft.elements(set, family);
+    if (elements.length > 0) found[name] = elements.sort();
+  }
+  return { found, wanted: Object.fromEntries(Object.entries(wanted).map(([name, e]) => [name, e.sort()])) };
 }
-
-const text = (sets: ReadonlyMap<string, ReadonlyMap<string, string | { suffix: string }>>) =>
-  [...sets].flatMap(([set, elements]) =>
-    [...elements].map(([key, value]) => `${set} ${key}${typeof value === 'string' ? value : value.suffix}`),
-  );
-const same = (table: ObservedTable | undefined, rendered: Rendered) => {
-  expect(text(table?.sets ?? new Map()).sort()).toEqual(text(rendered.sets).sort());
-};
+const ALL_SETS = ['', 'ip6 '].flatMap((f) =>
+  [
+    'to-at',
+    'to-any',
+    'to-vip',
+    'pool-at',
+    'own-at',
+    'own-any',
+    'own-vip',
+    'own-at-range',
+    'answers',
+    'hairpin',
+    'pool-chains',
+  ].map((s) => f + s),
+);
 
 describe('diff', () => {
-  it('leads from any state to any other, and then there is nothing to do and no drift', () => {
-    fc.assert(
-      fc.property(anyForwards, anyForwards, fc.boolean(), (a, b, ours) => {
-        const first = after(diff(of(a), at(undefined, ours)), undefined);
-        const second = after(diff(of(b), at(first, ours)), first);
-        same(first, of(a));
-        same(second, of(b));
-        // Forwarding goes back with the last forward.
-        const observed = at(second, ours && b.length > 0);
-        expect(diff(of(b), observed).steps).toEqual([]);
-        expect(remaining(of(b), observed, true)).toEqual([]);
-        expect(drift(of(b), observed)).toEqual([]);
-        expect(second === undefined).toBe(b.length === 0);
-        expect(second?.closed ?? ours).toBe(ours);
-      }),
-    );
-  });
-
-  it('is in words that mean the same to nft', async () => {
-    const scratch = new FakeNft();
-    scratch.meddle(...layoutLines(SCRATCH, { trial: true, closed: true }));
-    const reference = await scratch.reference();
+  it('leads from any state to any other, and then there is nothing to do and no drift, for a fresh process too', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(anyForwards, { maxLength: 4 }), async (states) => {
-        const nft = new FakeNft();
-        let table: ObservedTable | undefined;
-        for (const forwards of [...states, []]) {
-          const steps = tableSteps(diff(of(forwards), at(table)));
-          await nft.write(steps.flatMap(linesOf));
-          table = steps.reduce(become, table);
-          const { listing } = await nft.read();
-          const read = listing && observeTable(listing, reference);
-          expect(read?.defects ?? []).toEqual([]);
-          expect(text(read?.sets ?? new Map()).sort()).toEqual(text(table?.sets ?? new Map()).sort());
+      fc.asyncProperty(fc.array(anyForwards, { minLength: 1, maxLength: 4 }), async (states) => {
+        const host = new MemoryHost();
+        for (const forwards of states) {
+          // A pool's chain may go a second after it was emptied.
+          host.now += 600;
+          const { rendered } = await host.reconcile(forwards);
+          const { found, wanted } = held(host, forwards);
+          expect(found).toEqual(wanted);
+          expect((await host.reconcile(forwards)).plan.steps).toEqual([]);
+          const fresh = host.freshDriver();
+          const observed = await fresh.observe();
+          expect(fresh.drift(rendered, observed)).toEqual([]);
+          expect(fresh.diff(rendered, observed).steps).toEqual([]);
+          expect(fresh.drift(rendered, fresh.mirror() ?? observed)).toEqual([]);
         }
-        expect(nft.tables()).toEqual([]);
+        await host.reconcile([]);
+        expect(host.nft.tables()).toEqual([]);
       }),
+      { numRuns: 60 },
     );
   });
 
-  it('finds any missing element, with the forward concerned', () => {
-    fc.assert(
-      fc.property(anyForwards, fc.nat(), (forwards, which) => {
-        const rendered = of(forwards);
-        const table = after(diff(rendered, at(undefined)), undefined);
-        const all = SETS.flatMap(({ name }) =>
-          [...(rendered.sets.get(name) ?? [])].map(([key, element]) => ({ name, key, element })),
+  it('finds any missing element, with the forward concerned', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyForwards, fc.nat(), async (forwards, which) => {
+        const host = new MemoryHost();
+        const { rendered } = await host.reconcile(forwards);
+        const all = rendered.forwardParts.flatMap((part) =>
+          part.elements.filter((e) => e.set.name !== 'pool-chains').map((e) => ({ part, e })),
         );
         const one = all[which % Math.max(1, all.length)];
-        if (!table || !one) return;
-        const removed = {
-          kind: 'elements',
-          title: '',
-          forwards: [],
-          set: one.name,
-          removed: [one.key],
-          added: new Map(),
-        } as const;
-        const found = drift(rendered, at(become(table, removed)));
-        expect(found.map((f) => [f.drift.cause, f.drift.object])).toEqual([['missing', `gwctl/${one.name}`]]);
-        expect([...(found[0]?.forwards ?? [])].sort()).toEqual(
-          [...new Set(one.element.forwards.map((k) => rendered.forwards.get(k)?.uid))].sort(),
-        );
+        if (!one) return;
+        const { set, key } = one.e;
+        const table = set.family === 4 ? 'ip' : 'ip6';
+        host.nft.meddle(`delete element ${table} gwctl ${set.name} { ${key} }`);
+        const found = host.driver.drift(rendered, await host.driver.observe());
+        const object = `${set.family === 4 ? '' : 'ip6 '}gwctl/${set.name}`;
+        expect(found.map((f) => [f.drift.cause, f.drift.object, f.forwards])).toEqual([['missing', object, [one.part.uid]]]);
+        await host.reconcile(forwards);
+        expect(host.driver.drift(rendered, await host.driver.observe())).toEqual([]);
       }),
+      { numRuns: 40 },
     );
+  });
+
+  it('touches what one forward of thousands is, and nothing else', async () => {
+    const host = new MemoryHost();
+    const many = Array.from({ length: 3000 }, (_, n) => placed({ uid: uid(n), port: 1 + n, hairpin: ['10.0.0.0/24'] }));
+    const first = (await host.reconcile(many)).rendered;
+    const more = [...many.slice(0, 1500), placed({ uid: `${uid(1499)}x`, port: 60000 }), ...many.slice(1500)];
+    const { plan, rendered } = await host.reconcile(more);
+    const written = plan.steps.flatMap((s) => (s.kind === 'elements' ? [s.added.size + s.removed.length] : []));
+    expect(written).toEqual([1, 1, 1, 1]);
+    expect(rendered.forwardParts.filter((p) => !first.forwardParts.includes(p))).toHaveLength(1);
+    // The mirror is the rendering, not a copy of it.
+    expect(host.driver.mirror()?.base).toBe(rendered);
+    expect(host.driver.mirror()?.tables[4]?.patch.size).toBe(0);
+    const gone = await host.reconcile(many);
+    expect(gone.plan.steps.flatMap((s) => (s.kind === 'elements' ? [s.removed.length] : []))).toEqual([1, 1, 1]);
   });
 });

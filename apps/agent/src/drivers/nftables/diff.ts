@@ -1,23 +1,33 @@
-import { VARIANTS } from './filters.js';
+import type { Family } from '@gwctl/shared/domain/ip';
+import { type ForwardFilters, type IptablesForward, iptablesForward, VARIANTS } from '../../filters/filters.js';
+import { type Comparison, compare, patchAfter, type SetChange } from './compare.js';
 import { flowChanges } from './flow-changes.js';
-import { SETS, type SetName } from './layout.js';
-import { elementsOf, isOwnSet, type Observed, type ObservedTable, type OwnElement, ownElements } from './observe.js';
-import { type Element, isEmpty, type Rendered, type Suffix } from './render.js';
+import type { Observed, ObservedTable, ObservedTables } from './observe.js';
+import { elementsOf, isEmpty, type Rendered } from './render.js';
+import { FAMILIES, POOL_CHAINS } from './sets.js';
 import type { CompanionStep, ForwardingStep, NftablesPlan, NftablesStep, TableStep } from './steps.js';
 
 /**
- * What turns `observed` into `rendered`, writing only what differs. Our table changes in one transaction. What lets flows pass stays
+ * What turns `observed` into `rendered`, writing only what differs. Our tables change in one transaction. What lets flows pass stays
  * for as long as flows of a removed or changed forward live on it: they would otherwise end where other tools drop by default, and
  * with the table they would lose their translation.
  */
 export function diff(rendered: Rendered, observed: Observed): NftablesPlan {
-  const table = tableSteps(rendered, observed);
-  const flows = flowChanges(rendered, observed.table, table);
-  const leaving = isEmpty(rendered);
-  const ways = leftoverWays(rendered, observed.table);
-  const onlyWhenIdle = leaving && ways.length > 0;
-  const companions = companionSteps(leaving, observed, onlyWhenIdle);
-  const forwarding = forwardingStep(leaving, observed, onlyWhenIdle);
+  const comparison = compare(rendered, observed);
+  const table = tableSteps(rendered, observed, comparison);
+  const flows = flowChanges(rendered, observed);
+  const { ways } = comparison;
+  const shared = FAMILIES.map((family) => {
+    const leaving = isEmpty(rendered, family);
+    const onlyWhenIdle = leaving && ways.some((w) => w.set.family === family);
+    return {
+      family,
+      leaving,
+      companions: companionSteps(family, leaving, observed.filters, onlyWhenIdle),
+      forwarding: forwardingSteps(family, leaving, observed, onlyWhenIdle),
+    };
+  });
+  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
   const steps: NftablesStep[] = [];
   if (ways.length > 0)
     steps.push({
@@ -28,110 +38,145 @@ export function diff(rendered: Rendered, observed: Observed): NftablesPlan {
       ways,
     });
   // Off while the rules still keep other traffic out, on once they are known to.
-  if (leaving && forwarding) steps.push(forwarding);
-  if (leaving) steps.push(...companions);
-  steps.push(...table);
+  steps.push(...leaving.flatMap((s) => s.forwarding), ...leaving.flatMap((s) => s.companions), ...table);
   if (ways.length > 0)
     steps.push({ kind: 'release', title: 'let go of removed and changed forwards without flows', forwards: [], ways });
-  if (leaving && observed.table) steps.push({ kind: 'remove-table', title: 'remove the table', forwards: [] });
-  if (!leaving) steps.push(...companions);
+  for (const { family } of leaving)
+    if (observed.tables[family])
+      steps.push({ kind: 'remove-table', title: titleOf(family, 'remove the table'), forwards: [], family });
+  steps.push(...staying.flatMap((s) => s.companions));
   const writes = steps.some((s) => s.kind !== 'look-for-flows' && s.kind !== 'ip-forward');
-  if (writes) steps.push({ kind: 'verify', title: 'make sure that the kernel has it', forwards: [], expect: rendered });
-  if (!leaving && forwarding) steps.push(forwarding);
-  steps.push(...flows);
+  const after = tablesAfter(rendered, observed, comparison);
+  if (writes) steps.push({ kind: 'verify', title: 'make sure that the kernel has it', forwards: [], expect: rendered, after });
+  steps.push(...staying.flatMap((s) => s.forwarding), ...flows);
   return { steps };
 }
 
-/** What is still to do of what the kernel holds, as titles; flows and forwarding aside. `idle`: no flow keeps anything in place. */
-export function remaining(rendered: Rendered, observed: Observed, idle: boolean): string[] {
-  const gone = isEmpty(rendered) && observed.table !== undefined && idle ? ['remove the table'] : [];
-  const companions = companionSteps(isEmpty(rendered), observed, false).filter(() => !isEmpty(rendered) || idle);
-  return [...tableSteps(rendered, observed), ...companions].map((s) => s.title).concat(gone);
-}
-
-/** The elements that let flows pass which no forward asks for any more. */
-function leftoverWays(rendered: Rendered, table: ObservedTable | undefined): OwnElement[] {
-  return ownElements(table, (set, key) => !rendered.sets.get(set)?.has(key));
+/** What is still to do of what the kernel holds, as titles; flows and forwarding aside. `idle`: where no flow keeps anything in place. */
+export function remaining(rendered: Rendered, observed: Observed, idle: ReadonlySet<Family>): string[] {
+  const titles = tableSteps(rendered, observed, compare(rendered, observed)).map((s) => s.title);
+  for (const family of FAMILIES) {
+    const leaving = isEmpty(rendered, family);
+    if (leaving && !idle.has(family)) continue;
+    if (leaving && observed.tables[family]) titles.push(titleOf(family, 'remove the table'));
+    titles.push(...companionSteps(family, leaving, observed.filters, false).map((s) => s.title));
+  }
+  return titles;
 }
 
 /** Where forwarding was off before us, or still is, others' traffic is kept out. */
-export const wantsClosed = ({ forwarding }: Observed): boolean => !forwarding.on || forwarding.ours;
+export function wantsClosed({ forwarding, forwarding6 }: Observed, family: Family): boolean {
+  const state = family === 4 ? forwarding : forwarding6;
+  return state !== undefined && (!state.on || state.ours);
+}
 
-function tableSteps(rendered: Rendered, observed: Observed): TableStep[] {
-  const { table } = observed;
-  const leaving = isEmpty(rendered);
-  if (leaving && !table) return [];
-  const closed = leaving ? (table?.closed ?? false) : wantsClosed(observed);
-  if (!table || table.defects.length > 0) return leaving && !keepsFlows(table) ? [] : [rebuild(rendered, table, closed)];
-  const steps = SETS.flatMap(({ name }) => elementsStep(name, rendered.sets.get(name) ?? new Map(), elementsOf(table, name)));
-  if (closed !== table.closed)
-    steps.push({
-      kind: 'closed',
-      title: closed ? 'forward nothing but flows of forwards' : 'forward what others let pass, too',
-      forwards: [],
-      closed,
-    });
+/** Neither there nor usable: all of it is written. */
+const isWhole = (table: ObservedTable | undefined): table is ObservedTable => table !== undefined && table.defects.length === 0;
+
+function closedAfter(rendered: Rendered, observed: Observed, family: Family): boolean {
+  return isEmpty(rendered, family) ? (observed.tables[family]?.closed ?? false) : wantsClosed(observed, family);
+}
+
+function tableSteps(rendered: Rendered, observed: Observed, comparison: Comparison): TableStep[] {
+  const steps: TableStep[] = [];
+  for (const family of FAMILIES) {
+    const table = observed.tables[family];
+    const leaving = isEmpty(rendered, family);
+    if (leaving && !table) continue;
+    const closed = closedAfter(rendered, observed, family);
+    const kept = comparison.ways.filter((w) => w.set.family === family);
+    if (!isWhole(table)) {
+      if (leaving && kept.length === 0) continue;
+      const count = [...elementsOf(rendered, family)].length + kept.length;
+      const what = `${table ? 'rewrite' : 'add'} the table (${rendered.counts[family]} forwards, ${elementsText(count)})`;
+      const forwards = rendered.forwardParts.filter((p) => p.family === family).map((p) => p.key);
+      steps.push({ kind: 'rebuild', title: titleOf(family, what), forwards, family, rendered, kept, closed });
+      continue;
+    }
+    const changes = comparison.changes.filter((c) => c.set.family === family);
+    // Chains first: elements point to them.
+    changes.sort((a, b) => Number(b.set === POOL_CHAINS[family]) - Number(a.set === POOL_CHAINS[family]));
+    const own: TableStep[] = changes.map(elementsStep);
+    if (closed !== table.closed) {
+      const what = closed ? 'forward nothing but flows of forwards' : 'forward what others let pass, too';
+      own.push({ kind: 'closed', title: titleOf(family, what), forwards: [], family, closed });
+    }
+    const stale = staleChains(table, changes);
+    if (own.length > 0 && stale.size > 0)
+      own.push({
+        kind: 'sweep',
+        title: titleOf(family, `delete ${stale.size} empty chains`),
+        forwards: [],
+        family,
+        chains: stale,
+      });
+    steps.push(...own);
+  }
   return steps;
 }
 
-const keepsFlows = (table: ObservedTable | undefined) => ownElements(table, () => true).length > 0;
-
-function rebuild(rendered: Rendered, table: ObservedTable | undefined, closed: boolean): TableStep {
-  const sets = new Map<SetName, Map<string, Suffix>>();
-  for (const { name } of SETS) {
-    const wanted = [...(rendered.sets.get(name) ?? [])].map(([key, { suffix }]): [string, Suffix] => [key, suffix]);
-    const kept = table && isOwnSet(name) ? elementsOf(table, name) : [];
-    sets.set(name, new Map([...kept, ...wanted]));
-  }
-  const count = [...sets.values()].reduce((sum, elements) => sum + elements.size, 0);
-  const title = `${table ? 'rewrite' : 'add'} the table (${rendered.forwards.size} forwards, ${elementsText(count)})`;
-  return { kind: 'rebuild', title, forwards: [...rendered.forwards.keys()], sets, closed };
+/** Emptied before, and not wanted again. */
+function staleChains({ emptied }: ObservedTable, changes: readonly SetChange[]): ReadonlyMap<string, number> {
+  if (emptied.size === 0) return emptied;
+  const back = new Set(changes.flatMap((c) => (c.set === POOL_CHAINS[c.set.family] ? [...c.added.keys()] : [])));
+  return new Map([...emptied].filter(([chain]) => !back.has(chain)));
 }
 
-function elementsStep(set: SetName, wanted: ReadonlyMap<string, Element>, present: ReadonlyMap<string, string>): TableStep[] {
-  const added = new Map<string, Suffix>();
-  const removed: string[] = [];
-  const forwards = new Set<string>();
-  for (const [key, element] of wanted) {
-    const suffix = present.get(key);
-    if (suffix === element.suffix) continue;
-    // The kernel takes no other value for an element that is there.
-    if (suffix !== undefined) removed.push(key);
-    added.set(key, element.suffix);
-    for (const forward of element.forwards) forwards.add(forward);
-  }
-  for (const [key, suffix] of present) {
-    if (wanted.has(key) || isOwnSet(set)) continue;
-    removed.push(key);
-    const forward = /^ comment "([0-9a-f]{8}):/.exec(suffix)?.[1];
-    if (forward !== undefined) forwards.add(forward);
-  }
-  if (added.size + removed.length === 0) return [];
+function elementsStep({ set, removed, added, owners }: SetChange): TableStep {
   const words = [
-    ...(removed.length > 0 ? [`remove ${elementsText(removed.length)} from`] : []),
+    ...(removed.size > 0 ? [`remove ${elementsText(removed.size)} from`] : []),
     ...(added.size > 0 ? [`add ${elementsText(added.size)} to`] : []),
   ];
-  return [{ kind: 'elements', title: `${words.join(' and ')} ${set}`, forwards: [...forwards], set, removed, added }];
+  const title = titleOf(set.family, `${words.join(' and ')} ${set.name}`);
+  return { kind: 'elements', title, forwards: [...owners], set, removed: [...removed.keys()], added };
 }
 
 const elementsText = (count: number) => `${count} ${count === 1 ? 'element' : 'elements'}`;
+const titleOf = (family: Family, title: string) => (family === 4 ? title : `IPv6: ${title}`);
+
+function tablesAfter(rendered: Rendered, observed: Observed, comparison: Comparison): ObservedTables {
+  const after = (family: Family): ObservedTable | undefined => {
+    const table = observed.tables[family];
+    const leaving = isEmpty(rendered, family);
+    const patch = patchAfter(family, comparison);
+    if (leaving && (!table || (!isWhole(table) && patch.size === 0))) return table;
+    const closed = closedAfter(rendered, observed, family);
+    if (!isWhole(table)) return { defects: [], closed, patch, emptied: new Map() };
+    const pools = comparison.changes.find((c) => c.set === POOL_CHAINS[family]);
+    const emptied = new Map(table.emptied);
+    for (const chain of pools?.added.keys() ?? []) emptied.delete(chain);
+    for (const chain of pools?.removed.keys() ?? []) if (!pools?.added.has(chain)) emptied.set(chain, Number.NaN);
+    return { defects: [], closed, patch, emptied };
+  };
+  return { 4: after(4), 6: after(6) };
+}
+
+/** The same said by `rendered` instead of what it was told by, where the two differ in nothing. */
+export function rebased(rendered: Rendered, observed: Observed): Observed {
+  return { ...observed, base: rendered, tables: tablesAfter(rendered, observed, compare(rendered, observed)) };
+}
 
 /** Our rule stands where a filter of iptables may drop what is forwarded, and nowhere else. */
-function companionSteps(leaving: boolean, { filters }: Observed, onlyWhenIdle: boolean): CompanionStep[] {
+function companionSteps(family: Family, leaving: boolean, filters: ForwardFilters, onlyWhenIdle: boolean): CompanionStep[] {
   return VARIANTS.flatMap((variant): CompanionStep[] => {
-    const filter = filters[variant];
+    const filter: IptablesForward | undefined = iptablesForward(filters, family, variant);
     if (!filter) return [];
     const wanted = !leaving && filter.drops !== undefined;
     const good = wanted ? filter.companions === 1 && filter.before === undefined : filter.companions === 0;
     if (good) return [];
-    const title = `iptables-${variant}: ${wanted ? 'accept our flows first in FORWARD' : 'remove our rule from FORWARD'}`;
-    return [{ kind: 'companion', title, forwards: [], variant, wanted, present: filter.companions, onlyWhenIdle }];
+    const program = `${family === 4 ? 'iptables' : 'ip6tables'}-${variant}`;
+    const title = `${program}: ${wanted ? 'accept our flows first in FORWARD' : 'remove our rule from FORWARD'}`;
+    return [{ kind: 'companion', title, forwards: [], family, variant, wanted, present: filter.companions, onlyWhenIdle }];
   });
 }
 
-function forwardingStep(leaving: boolean, { forwarding }: Observed, onlyWhenIdle: boolean): ForwardingStep | undefined {
-  const shared = { kind: 'ip-forward', forwards: [], onlyWhenIdle } as const;
-  if (!leaving && !forwarding.on) return { ...shared, to: 'on', title: 'set net.ipv4.ip_forward to 1' };
-  if (leaving && forwarding.ours) return { ...shared, to: 'restored', title: 'set net.ipv4.ip_forward back to 0' };
-  return undefined;
+export const FORWARDING_KEYS = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
+
+function forwardingSteps(family: Family, leaving: boolean, observed: Observed, onlyWhenIdle: boolean): ForwardingStep[] {
+  const state = family === 4 ? observed.forwarding : observed.forwarding6;
+  const shared = { kind: 'ip-forward', forwards: [], family, onlyWhenIdle } as const;
+  const key = FORWARDING_KEYS[family];
+  if (!leaving && state?.on === false) return [{ ...shared, to: 'on', title: `set ${key} to 1` }];
+  if (leaving && state?.ours) return [{ ...shared, to: 'restored', title: `set ${key} back to 0` }];
+  return [];
 }

@@ -1,10 +1,11 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { COMPANION } from '../../filters/filters.js';
 import { placed } from '../../testing/placed.js';
-import { COMPANION } from './filters.js';
 import { established, MemoryHost, uid } from './testing.js';
 
 const { key } = placed();
+const { key: second } = placed({ uid: uid(2) });
 
 let host: MemoryHost;
 beforeEach(() => {
@@ -26,9 +27,10 @@ describe('apply', () => {
     await host.reconcile([placed(), placed({ uid: uid(2), port: 444 })]);
     expect(host.nft.reads).toBe(reads);
     expect(host.nft.committed.at(-1)).toEqual([
-      'add element ip gwctl listen-at { 203.0.113.10 . tcp . 444 : jump open }',
-      `add element ip gwctl to-at { 203.0.113.10 . tcp . 444 comment "${placed({ uid: uid(2) }).key}:drain" : 10.0.0.10 . 8443 }`,
-      'add element ip gwctl own-at { 203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443 }',
+      'add element ip gwctl listen-at { 203.0.113.10 . tcp . 444 }',
+      `add element ip gwctl to-at { 203.0.113.10 . tcp . 444 comment "${second}:drain" : 10.0.0.10 . 8443 }`,
+      `add element ip gwctl own-at { 203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443 comment "${second}" }`,
+      'add element ip gwctl masq-at { 203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443 }',
     ]);
   });
 
@@ -74,7 +76,7 @@ describe('apply', () => {
     await host.reconcile([placed()]);
     await host.reconcile([placed({ target: '10.0.0.20', onChange: 'cut' })]);
     expect(host.nft.elements('to-at')).toEqual([`203.0.113.10 . tcp . 443 comment "${key}:cut" : 10.0.0.20 . 8443`]);
-    expect(host.nft.elements('own-at')).toEqual(['203.0.113.10 . tcp . 443 . 10.0.0.20 . 8443']);
+    expect(host.nft.elements('own-at')).toEqual([`203.0.113.10 . tcp . 443 . 10.0.0.20 . 8443 comment "${key}"`]);
   });
 
   it('refuses a table of a newer layout, but cleans it up', async () => {
@@ -91,7 +93,7 @@ describe('forwarding', () => {
     host.sysctl.values.set('net.ipv4.ip_forward', '0');
     const { plan } = await host.reconcile([placed()]);
     expect(plan.steps.map((s) => s.kind)).toEqual(['rebuild', 'verify', 'ip-forward']);
-    expect(host.driver.mirror()?.table?.closed).toBe(true);
+    expect(host.driver.mirror()?.tables[4]?.closed).toBe(true);
     expect(host.sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
     const mirror = host.driver.mirror() ?? (await host.driver.observe());
     expect(host.driver.conditions(mirror)[0]).toMatchObject({ reason: 'TURNED_ON_BY_AGENT' });
@@ -103,7 +105,7 @@ describe('forwarding', () => {
 
   it('is left alone, and open to others, where the host forwards already', async () => {
     await host.reconcile([placed()]);
-    expect(host.driver.mirror()?.table?.closed).toBe(false);
+    expect(host.driver.mirror()?.tables[4]?.closed).toBe(false);
     await host.reconcile([]);
     expect(host.sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
   });
@@ -169,13 +171,13 @@ describe('flows that live on a removed forward', () => {
     host.flows.flows = [established()];
     await host.reconcile([placed({ uid: uid(2), port: 444 })]);
     expect(host.nft.elements('own-at')).toEqual([
-      '203.0.113.10 . tcp . 443 . 10.0.0.10 . 8443',
-      '203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443',
+      `203.0.113.10 . tcp . 443 . 10.0.0.10 . 8443 comment "${key}"`,
+      `203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443 comment "${second}"`,
     ]);
     expect(host.nft.elements('to-at')).toHaveLength(1);
     host.flows.flows = [established({ state: 'TIME_WAIT' })];
     await host.reconcile([placed({ uid: uid(2), port: 444 })]);
-    expect(host.nft.elements('own-at')).toEqual(['203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443']);
+    expect(host.nft.elements('own-at')).toEqual([`203.0.113.10 . tcp . 444 . 10.0.0.10 . 8443 comment "${second}"`]);
     expect((await host.reconcile([placed({ uid: uid(2), port: 444 })])).plan.steps).toEqual([]);
   });
 

@@ -1,5 +1,11 @@
-import { AppError } from '@gwctl/shared/errors/app-error';
-import { SET_BY_NAME } from './layout.js';
+import type { Family } from '@gwctl/shared/domain/ip';
+import { isList, isObject, type Json, type JsonObject } from '../../system/nft-json.js';
+import { canonical } from './canonical.js';
+import { isPool } from './chains.js';
+import { eachObject } from './nft-objects.js';
+import type { Patch, Patches } from './observe.js';
+import { poolText } from './pool-text.js';
+import { findSet, POOL_CHAINS, SETS, type SetSpec, WORDS } from './sets.js';
 
 /** One table as `nft -j list table` prints it, without what changes by itself: handles, counters, order of elements. */
 export interface Listing {
@@ -8,7 +14,10 @@ export interface Listing {
   /** nft could say no more than that it is switched off. */
   readonly unreadable?: boolean;
   readonly chains: ReadonlyMap<string, ListedChain>;
-  readonly sets: ReadonlyMap<string, ListedSet>;
+  /** Of each set, everything but name and elements, in canonical form. */
+  readonly declarations: ReadonlyMap<string, string>;
+  /** How the elements differ from what was expected. */
+  readonly patch: Patches;
   /** Objects of other kinds, for instance `flowtable f`. */
   readonly others: readonly string[];
 }
@@ -25,84 +34,138 @@ export interface ListedRule {
   readonly comment?: string;
 }
 
-export interface ListedSet {
-  /** Everything but name and elements, in canonical form. */
-  readonly declaration: string;
-  /** Of the sets of our layout: suffix by key, both as nft reads them. */
-  readonly elements: ReadonlyMap<string, string>;
+/** What sets are expected to hold. */
+export interface Expected {
+  /** How many elements in all. */
+  readonly size: number;
+  /** Suffix by key, of one set; the caller's own, which is used up. */
+  take(set: SetSpec): Map<string, string> | undefined;
 }
 
-type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
-type JsonObject = { readonly [key: string]: Json };
+export const NOTHING_EXPECTED: Expected = { size: 0, take: () => undefined };
 
 /** Of objects: told by the place, or different with each load. */
 const IDENTITY = new Set(['family', 'table', 'name', 'handle', 'elem']);
 
 /**
- * Reads the output of `nft -j list table ip NAME`; undefined where it lists no table. Lenient: versions differ in details, so rules and
- * declarations are compared with what the same nft prints for ours. Throws NFT_UNREADABLE for what cannot be made sense of.
+ * Reads the output of `nft -j list table FAMILY NAME`; undefined where it lists no table. Lenient: versions differ in details, so rules
+ * and declarations are compared with what the same nft prints for ours. Of elements only those that differ from `expected` are kept:
+ * tens of thousands are not worth having twice. Throws NFT_UNREADABLE for what cannot be made sense of.
  */
-export function parseListing(text: string, name: string): Listing | undefined {
+export function parseListing(
+  text: string,
+  options: {
+    readonly family: Family;
+    readonly name: string;
+    readonly expected: Expected;
+    /** The elements were read elsewhere, and this is what they came to. */
+    readonly elements?: Patching;
+  },
+): Listing | undefined {
+  const { family, name, expected } = options;
   const chains = new Map<string, { hook?: string; rules: ListedRule[] }>();
-  const sets = new Map<string, ListedSet>();
+  const declarations = new Map<string, string>();
+  const patches = options.elements ?? new Patching(family, expected);
   const others: string[] = [];
   let flags: boolean | undefined;
-  for (const [kind, object] of parseObjects(text)) {
+  for (const [kind, object] of eachObject(text)) {
     if (kind === 'table') {
-      if (object.name === name) flags = object.flags !== undefined;
-    } else if (object.table !== name) continue;
+      if (object.name === name && object.family === WORDS[family].ip) flags = object.flags !== undefined;
+    } else if (object.table !== name || object.family !== WORDS[family].ip) continue;
     else if (kind === 'chain') chains.set(String(object.name), { ...hookOf(object), rules: [] });
-    else if (kind === 'rule')
-      chains.get(String(object.chain))?.rules.push({
-        text: canonical(object.expr ?? null),
+    else if (kind === 'rule') {
+      const chain = String(object.chain);
+      const expr = object.expr ?? null;
+      chains.get(chain)?.rules.push({
+        text: isPool(chain) ? poolText(expr) : canonical(expr),
         ...(typeof object.comment === 'string' ? { comment: object.comment } : {}),
       });
-    else if (kind === 'set' || kind === 'map') sets.set(String(object.name), listedSet(kind, object));
-    else others.push(`${kind} ${String(object.name)}`);
+    } else if (kind === 'set' || kind === 'map') {
+      const declared = Object.fromEntries(Object.entries(object).filter(([key]) => !IDENTITY.has(key)));
+      declarations.set(String(object.name), `${kind} ${canonical(declared)}`);
+      const spec = findSet(family, String(object.name));
+      if (spec && !options.elements) patches.put(spec, elementsOf(object, spec));
+    } else others.push(`${kind} ${String(object.name)}`);
   }
-  return flags === undefined ? undefined : { flags, chains, sets, others };
+  if (flags === undefined) return undefined;
+  const pools = [...chains].filter(([chain]) => isPool(chain));
+  patches.put(
+    POOL_CHAINS[family],
+    pools.map(([chain, { rules }]) => [chain, rules.map((r) => r.text).join('\n')]),
+  );
+  return { flags, chains, declarations, patch: patches.finished(), others };
 }
 
 /** nft 1.0.6 prints garbage where a table has flags, and then often ends; this stands for such a table. */
-export const DORMANT: Listing = { flags: true, unreadable: true, chains: new Map(), sets: new Map(), others: [] };
+export const DORMANT: Listing = {
+  flags: true,
+  unreadable: true,
+  chains: new Map(),
+  declarations: new Map(),
+  patch: new Map(),
+  others: [],
+};
 
 /** Whether `nft list table`, as text, says that the table is switched off. */
 export const saysDormant = (text: string): boolean => /^\s*flags\b.*\bdormant\b/m.test(text);
 
-/** The objects of `nft -j`, each with its kind. */
-export function parseObjects(text: string): [string, JsonObject][] {
-  let document: Json;
-  try {
-    document = JSON.parse(text) as Json;
-  } catch (cause) {
-    throw unreadable(text, cause);
+/** Puts together how what is there differs from what was expected. */
+export class Patching {
+  readonly #family: Family;
+  readonly #expected: Expected;
+  readonly #patches = new Map<SetSpec, Map<string, Patch>>();
+  readonly #seen = new Set<SetSpec>();
+
+  constructor(family: Family, expected: Expected) {
+    this.#family = family;
+    this.#expected = expected;
   }
-  const list = isObject(document) ? document.nftables : undefined;
-  if (!isList(list)) throw unreadable(text);
-  return list.map((entry) => {
-    const [kind, object] = isObject(entry) ? (Object.entries(entry)[0] ?? []) : [];
-    if (kind === undefined || !isObject(object)) throw unreadable(JSON.stringify(entry));
-    return [kind, object];
-  });
+
+  /** All that is in a set. */
+  put(set: SetSpec, elements: Iterable<readonly [string, string]>): void {
+    const { take, end } = this.begin(set);
+    for (const [key, is] of elements) take(key, is);
+    end();
+  }
+
+  /** The same, one by one. */
+  begin(set: SetSpec): { readonly take: (key: string, is: string) => void; readonly end: () => void } {
+    this.#seen.add(set);
+    const expected = this.#expected.take(set);
+    const patch = new Map<string, Patch>();
+    return {
+      take: (key, is) => {
+        const was = expected?.get(key);
+        if (was === undefined) patch.set(key, { is });
+        else if (was !== is) patch.set(key, { is, was });
+        expected?.delete(key);
+      },
+      end: () => {
+        for (const [key, was] of expected ?? []) patch.set(key, { was });
+        if (patch.size > 0) this.#patches.set(set, patch);
+      },
+    };
+  }
+
+  /** Sets that were not there have lost what was expected in them. */
+  finished(): Patches {
+    for (const set of SETS[this.#family]) if (!this.#seen.has(set)) this.put(set, []);
+    return this.#patches;
+  }
 }
 
 function hookOf(chain: JsonObject): { hook?: string } {
   return chain.hook === undefined ? {} : { hook: [chain.type, chain.hook, chain.prio, chain.policy].map(String).join(' ') };
 }
 
-function listedSet(kind: string, object: JsonObject): ListedSet {
-  const declared = Object.fromEntries(Object.entries(object).filter(([key]) => !IDENTITY.has(key)));
-  const spec = SET_BY_NAME.get(String(object.name));
-  const elements = new Map<string, string>();
-  const list = spec && isList(object.elem) ? object.elem : [];
-  for (const element of list) {
-    const [key, data] = kind === 'map' && isList(element) ? element : [element];
+function* elementsOf(object: JsonObject, { types, data }: SetSpec): Generator<readonly [string, string]> {
+  for (const element of isList(object.elem) ? object.elem : []) {
+    const [key, value] = data !== undefined && isList(element) ? element : [element];
     const inner = isObject(key) && isObject(key.elem) ? key.elem : undefined;
-    const comment = typeof inner?.comment === 'string' ? ` comment "${inner.comment}"` : '';
-    const value = data === undefined ? '' : ` : ${valueText(data)}`;
-    elements.set(keyText(inner?.val ?? key ?? null, spec?.types ?? []), `${comment}${value}`);
+    const comment = typeof inner?.comment === 'string' ? [' comment "', inner.comment, '"'] : [];
+    const text = value === undefined ? [] : [' : ', valueText(value)];
+    yield [keyText(inner?.val ?? key ?? null, types), [...comment, ...text].join('')];
   }
-  return { declaration: `${kind} ${canonical(declared)}`, elements };
 }
 
 function keyText(key: Json, types: readonly string[]): string {
@@ -129,34 +192,3 @@ function partText(part: Json): string {
   }
   return canonical(part);
 }
-
-/** Without counters' values, keys and anonymous sets in order. */
-export function canonical(value: Json): string {
-  return JSON.stringify(ordered(value));
-}
-
-function ordered(value: Json, under?: string): Json {
-  if (isList(value)) {
-    const items = value.map((v) => ordered(v));
-    return under === 'set' ? items.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : items;
-  }
-  if (!isObject(value)) return value;
-  if ('counter' in value) return { counter: null };
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, v]) => [key, ordered(v, key)]),
-  );
-}
-
-const isList = (value: Json | undefined): value is readonly Json[] => Array.isArray(value);
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const unreadable = (text: string, cause?: unknown) =>
-  new AppError({
-    code: 'INTERNAL',
-    reason: 'NFT_UNREADABLE',
-    message: `nft printed something that gwctl does not understand: ${JSON.stringify(text.slice(0, 120))}`,
-    cause,
-  });

@@ -1,20 +1,36 @@
+import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { type Command, commandFailed, type Exec, mustRun } from '../../system/exec.js';
-import { layoutLines, removalLines, SCRATCH, TABLE } from './layout.js';
-import { DORMANT, type Listing, parseListing, saysDormant } from './listing.js';
+import { isList, isObject, type Json } from '../../system/nft-json.js';
+import type { Count } from './counters.js';
+import type { ElementReader } from './element-reader.js';
+import { type LayoutOptions, layoutLines, removalLines, SCRATCH, TABLE, tableName } from './layout.js';
+import { DORMANT, type Expected, type Listing, NOTHING_EXPECTED, Patching, parseListing, saysDormant } from './listing.js';
+import { NftConversation } from './nft-conversation.js';
+import { eachObject } from './nft-objects.js';
 import type { Reference } from './observe.js';
+import { SETS, type SetSpec, setOf, WORDS } from './sets.js';
 
 /** What was read, at which of the kernel's counts of changes. */
 export interface Reading {
   /** Undefined where there is no such table. */
-  readonly listing?: Listing;
+  readonly listings: Readonly<Record<Family, Listing | undefined>>;
   /** Undefined where it is unknown. */
   readonly generation?: number;
 }
 
-/** The table `ip gwctl` in the kernel: the only thing of this driver that talks to nft about rules. */
+/** What works here, found by trying. */
+export interface Abilities extends LayoutOptions {
+  /** Whether there is the table for IPv6. */
+  readonly ipv6: boolean;
+  /** Why something does not work. */
+  readonly troubles: readonly string[];
+}
+
+/** The tables `ip gwctl` and `ip6 gwctl` in the kernel: the only thing of this driver that talks to nft about rules. */
 export interface NftTable {
-  read(): Promise<Reading>;
+  /** `expected` is asked anew for each attempt. */
+  read(families: readonly Family[], expected: () => Expected): Promise<Reading>;
   /** Carries out lines of nft's language as one transaction: all or nothing. */
   write(lines: readonly string[]): Promise<void>;
   /**
@@ -23,13 +39,16 @@ export interface NftTable {
    */
   generation(): number | undefined;
   /** Our static part as this nft prints it, loaded into a scratch table without hooks. Asked once. */
-  reference(): Promise<Reference>;
-  /** Has the kernel check all that the layout uses, hooks included, without carrying it out. Throws with what is missing. */
-  tryOut(): Promise<void>;
+  reference(family: Family, layout: LayoutOptions): Promise<Reference>;
+  /** What the elements of sets counted that have a comment. */
+  counters(family: Family, sets: readonly SetSpec[]): Promise<ReadonlyMap<SetSpec, readonly Count[]>>;
+  /** Has the kernel check all that the layout uses, hooks included, without carrying it out. Throws where IPv4 does not work. */
+  tryOut(): Promise<Abilities>;
 }
 
-const WRITE_TIMEOUT_MS = 60_000;
-const READ_TIMEOUT_MS = 30_000;
+const WRITE_TIMEOUT_MS = 120_000;
+const READ_TIMEOUT_MS = 60_000;
+const MAX_OUTPUT_BYTES = 1 << 28;
 /** A listing that others' changes kept interrupting is good all the same, but at no known generation. */
 const ATTEMPTS = 3;
 
@@ -37,76 +56,188 @@ const ATTEMPTS = 3;
 export class ProgramNft implements NftTable {
   readonly generation: () => number | undefined;
   readonly #exec: Exec;
-  #reference: Promise<Reference> | undefined;
+  readonly #elements: ElementReader | undefined;
+  readonly #conversation: NftConversation;
+  readonly #references = new Map<string, Promise<Reference>>();
 
-  constructor(options: { readonly exec: Exec; readonly generation: () => number | undefined }) {
+  /** `elements`: reads them from the kernel itself; undefined where that does not work. */
+  constructor(options: {
+    readonly exec: Exec;
+    readonly generation: () => number | undefined;
+    readonly elements?: ElementReader | undefined;
+  }) {
     this.#exec = options.exec;
     this.generation = options.generation;
+    this.#elements = options.elements;
+    this.#conversation = new NftConversation(options);
   }
 
-  async read(): Promise<Reading> {
+  async read(families: readonly Family[], expected: () => Expected): Promise<Reading> {
     for (let attempt = 1; ; attempt++) {
       const before = this.generation();
-      const listing = await this.#list(TABLE);
+      const mine = expected();
+      const listings: Record<Family, Listing | undefined> = { 4: undefined, 6: undefined };
+      for (const family of families) listings[family] = await this.#listOurs(family, mine);
       const settled = before !== undefined && before === this.generation();
-      if (settled) return { ...(listing ? { listing } : {}), generation: before };
-      if (before === undefined || attempt === ATTEMPTS) return listing ? { listing } : {};
+      if (settled) return { listings, generation: before };
+      if (before === undefined || attempt === ATTEMPTS) return { listings };
     }
   }
 
   async write(lines: readonly string[]): Promise<void> {
+    if (await this.#conversation.write(lines)) return;
     const command = { program: 'nft', args: ['-f', '-'], stdin: `${lines.join('\n')}\n`, timeoutMs: WRITE_TIMEOUT_MS };
     const finished = await this.#exec.run(command);
     if (finished.exitCode !== 0) throw commandFailed(command, finished);
   }
 
-  reference(): Promise<Reference> {
-    this.#reference ??= this.#learn().catch((error: unknown) => {
-      this.#reference = undefined;
+  reference(family: Family, layout: LayoutOptions): Promise<Reference> {
+    const name = `${family} ${layout.ftp}`;
+    const known = this.#references.get(name);
+    if (known) return known;
+    const learnt = this.#learn(family, layout).catch((error: unknown) => {
+      this.#references.delete(name);
       throw error;
     });
-    return this.#reference;
+    this.#references.set(name, learnt);
+    return learnt;
   }
 
-  async tryOut(): Promise<void> {
-    await mustRun(this.#exec, {
-      program: 'nft',
-      args: ['--check', '-f', '-'],
-      stdin: `${[...removalLines(SCRATCH), ...layoutLines(SCRATCH, { closed: true })].join('\n')}\n`,
-    });
-    await this.reference();
+  async counters(family: Family, sets: readonly SetSpec[]): Promise<ReadonlyMap<SetSpec, readonly Count[]>> {
+    const found = new Map<SetSpec, readonly Count[]>();
+    for (const set of sets) {
+      const counts = this.#elements ? await countsIn(this.#elements, set) : await this.#printedCounts(family, set);
+      if (counts.length > 0) found.set(set, counts);
+    }
+    return found;
   }
 
-  async #learn(): Promise<Reference> {
-    await this.write([...removalLines(SCRATCH), ...layoutLines(SCRATCH, { trial: true, closed: true })]);
+  async #printedCounts(family: Family, { name, data }: SetSpec): Promise<readonly Count[]> {
+    const args = ['-j', 'list', data === undefined ? 'set' : 'map', ...tableName(family).split(' '), name];
+    const command = { program: 'nft', args, timeoutMs: READ_TIMEOUT_MS };
+    const finished = await this.#exec.run(command);
+    if (/No such file or directory/.test(finished.stderr)) return [];
+    if (finished.exitCode !== 0) throw commandFailed(command, finished);
+    return [...eachObject(finished.stdout)].flatMap(([, { elem }]) => (isList(elem) ? elem.flatMap(countOf) : []));
+  }
+
+  async tryOut(): Promise<Abilities> {
+    const troubles: string[] = [];
+    const works = async (family: Family, ftp: boolean): Promise<string | undefined> => {
+      try {
+        await this.#check(family, { ftp });
+        return undefined;
+      } catch (error) {
+        return AppError.from(error).message;
+      }
+    };
+    const helper = await works(4, true);
+    if (helper !== undefined) {
+      await this.#check(4, { ftp: false });
+      troubles.push(`without the FTP helper: ${helper}`);
+    }
+    const layout = { ftp: helper === undefined };
+    const six = await works(6, layout.ftp);
+    if (six !== undefined) troubles.push(`without IPv6: ${six}`);
+    await this.reference(4, layout);
+    if (six === undefined) await this.reference(6, layout);
+    return { ...layout, ipv6: six === undefined, troubles };
+  }
+
+  async #check(family: Family, layout: LayoutOptions): Promise<void> {
+    const lines = [...removalLines(family, SCRATCH), ...layoutLines(family, { ...layout, table: SCRATCH, closed: true })];
+    await mustRun(this.#exec, { program: 'nft', args: ['--check', '-f', '-'], stdin: `${lines.join('\n')}\n` });
+  }
+
+  async #learn(family: Family, layout: LayoutOptions): Promise<Reference> {
+    const lines = layoutLines(family, { ...layout, table: SCRATCH, trial: true, closed: true });
+    await this.write([...removalLines(family, SCRATCH), ...lines]);
     try {
-      const listing = await this.#list(SCRATCH);
+      const listing = await this.#list(family, SCRATCH, NOTHING_EXPECTED);
       if (listing) return listing;
     } finally {
-      await this.write(removalLines(SCRATCH));
+      await this.write(removalLines(family, SCRATCH));
     }
     throw new AppError({
       code: 'ABORTED',
       reason: 'NOT_AS_WRITTEN',
-      message: `the table ip ${SCRATCH} was gone as soon as it was written; another program removes what it does not know`,
+      message: `the table ${tableName(family, SCRATCH)} was gone as soon as it was written; another program removes what it does not know`,
     });
   }
 
-  async #list(table: string): Promise<Listing | undefined> {
-    const command: Command = { program: 'nft', args: ['-j', 'list', 'table', 'ip', table], timeoutMs: READ_TIMEOUT_MS };
+  /** Of a large table nft says only what is static: it takes 30 microseconds for each element, and half a kilobyte. */
+  async #listOurs(family: Family, expected: Expected): Promise<Listing | undefined> {
+    const reader = this.#elements;
+    if (!reader || (expected.size < LARGE && !(await isLarge(reader, family)))) return this.#list(family, TABLE, expected);
+    const printed = await this.#terse(family);
+    if (printed === undefined) return this.#list(family, TABLE, expected);
+    const elements = new Patching(family, expected);
+    for (const set of SETS[family]) {
+      const { take, end } = elements.begin(set);
+      await reader.each(set, ({ key, suffix }) => take(key, suffix));
+      end();
+    }
+    return parseListing(printed, { family, name: TABLE, expected, elements });
+  }
+
+  /**
+   * Of all that nft 1.0.6 can list, only the whole ruleset comes without reading every element first. Undefined where it cannot, which
+   * may be for any other table's sake.
+   */
+  async #terse(family: Family): Promise<string | undefined> {
+    try {
+      const args = ['-j', '--terse', 'list', 'ruleset', WORDS[family].ip];
+      const { exitCode, stdout } = await this.#exec.run({ program: 'nft', args, timeoutMs: READ_TIMEOUT_MS });
+      // A table with flags breaks the text off.
+      return exitCode === 0 && stdout.trimEnd().endsWith(']}') ? stdout : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #list(family: Family, table: string, expected: Expected): Promise<Listing | undefined> {
+    const command: Command = {
+      program: 'nft',
+      args: ['-j', 'list', 'table', ...tableName(family, table).split(' ')],
+      timeoutMs: READ_TIMEOUT_MS,
+      maxOutputBytes: MAX_OUTPUT_BYTES,
+    };
     try {
       const finished = await this.#exec.run(command);
-      if (finished.exitCode === 0) return parseListing(finished.stdout, table);
+      if (finished.exitCode === 0) return parseListing(finished.stdout, { family, name: table, expected });
       if (/No such file or directory/.test(finished.stderr)) return undefined;
       throw commandFailed(command, finished);
     } catch (error) {
-      if (await this.#isDormant(table)) return DORMANT;
+      if (await this.#isDormant(family, table)) return DORMANT;
       throw error;
     }
   }
 
-  async #isDormant(table: string): Promise<boolean> {
-    const { exitCode, stdout } = await this.#exec.run({ program: 'nft', args: ['--terse', 'list', 'table', 'ip', table] });
+  async #isDormant(family: Family, table: string): Promise<boolean> {
+    const args = ['--terse', 'list', 'table', ...tableName(family, table).split(' ')];
+    const { exitCode, stdout } = await this.#exec.run({ program: 'nft', args });
     return exitCode === 0 && saysDormant(stdout);
   }
+}
+
+/** Elements of one set from which a table counts as large. */
+const LARGE = 2000;
+
+async function isLarge(reader: ElementReader, family: Family): Promise<boolean> {
+  let count = 0;
+  await reader.each(setOf(family, 'own-at'), () => count++, { counts: true });
+  return count >= LARGE;
+}
+
+async function countsIn(reader: ElementReader, set: SetSpec): Promise<readonly Count[]> {
+  const counts: Count[] = [];
+  await reader.each(set, ({ comment, counter }) => counter && counts.push({ comment, ...counter }), { counts: true });
+  return counts;
+}
+
+function countOf(element: Json): Count[] {
+  const key = isList(element) ? element[0] : element;
+  const inner = isObject(key) ? key.elem : undefined;
+  if (!isObject(inner) || !isObject(inner.counter) || typeof inner.comment !== 'string') return [];
+  return [{ comment: inner.comment, packets: Number(inner.counter.packets), bytes: Number(inner.counter.bytes) }];
 }

@@ -1,96 +1,188 @@
-import type { Cidr } from '@gwctl/shared/domain/ip';
-import type { HostDesired, PlacedForward } from '../../planner/types.js';
-import { type FlowKind, guardedChain, type Kind, OPEN_CHAIN, SETS, type SetName } from './layout.js';
+import type { Family } from '@gwctl/shared/domain/ip';
+import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
+import { type Element, egressPart, forwardPart, hostPart, type Part } from './elements.js';
+import { FAMILIES } from './sets.js';
+import { Shards } from './shards.js';
 
-/** An element's comment and value as nft writes them behind its key: ` comment "9f1c2ab0:drain" : 10.0.0.10 . 8443`, or nothing. */
-export type Suffix = string;
+/** Who needs an element that several may need, in order of uid: the first one's value counts. */
+export type Sharers = readonly { readonly uid: string; readonly element: Element }[];
 
-export interface Element {
-  readonly suffix: Suffix;
-  /** Keys of the forwards that it is for; none: all share it. */
-  readonly forwards: readonly string[];
-}
-
+/** Everything that is wanted in the tables. Two renderings share the parts that did not change. */
 export interface Rendered {
-  /** Elements by key, as nft writes it. Every set is there. */
-  readonly sets: ReadonlyMap<SetName, ReadonlyMap<string, Element>>;
-  /** By key. */
-  readonly forwards: ReadonlyMap<string, PlacedForward>;
+  readonly forwards: readonly PlacedForward[];
+  readonly egresses: readonly PlacedEgress[];
+  readonly protected: readonly ProtectedListener[];
+  readonly announced: readonly AnnouncedAddress[];
+  /** One for each forward, in order of uid. */
+  readonly forwardParts: readonly Part[];
+  readonly egressParts: readonly Part[];
+  /** What the gateway itself answers, of the families that something is wanted in. */
+  readonly hostParts: Readonly<Record<Family, Part | undefined>>;
+  /** By {@link sharedId}. */
+  readonly shared: Shards<Sharers>;
+  /** How many forwards and egresses there are. */
+  readonly counts: Readonly<Record<Family, number>>;
 }
 
-/** Everything that these forwards need, in nft's words, so that comparing is comparing text. */
-export function render(desired: HostDesired): Rendered {
-  const sets = new Map(SETS.map((s) => [s.name, new Map<string, Element>()]));
-  const put = (set: SetName, key: string, suffix: Suffix, forward?: string) => {
-    const elements = sets.get(set);
-    const shared = elements?.get(key)?.forwards ?? [];
-    elements?.set(key, { suffix, forwards: forward === undefined ? shared : [...shared, forward] });
+export const NOTHING: Rendered = {
+  forwards: [],
+  egresses: [],
+  protected: [],
+  announced: [],
+  forwardParts: [],
+  egressParts: [],
+  hostParts: { 4: undefined, 6: undefined },
+  shared: Shards.empty(),
+  counts: { 4: 0, 6: 0 },
+};
+
+export const isEmpty = (rendered: Rendered, family?: Family): boolean =>
+  family === undefined ? FAMILIES.every((f) => rendered.counts[f] === 0) : rendered.counts[family] === 0;
+
+export const sharedId = ({ set, key }: Pick<Element, 'set' | 'key'>): string => `${set.family} ${set.name} ${key}`;
+
+/** What all of this needs, in nft's words, so that comparing is comparing text. Takes over from `previous` what is the same object. */
+export function render(desired: HostDesired, previous: Rendered = NOTHING): Rendered {
+  const { forwards, egresses } = desired;
+  const forwardParts = parts(forwards, previous.forwards, previous.forwardParts, forwardPart);
+  const egressParts = parts(egresses, previous.egresses, previous.egressParts, egressPart);
+  const counts = counted(forwardParts, egressParts, previous);
+  const host = (family: Family) => {
+    if (counts[family] === 0) return undefined;
+    const same = previous.protected === desired.protected && previous.announced === desired.announced;
+    return (same ? previous.hostParts[family] : undefined) ?? hostPart(family, desired.protected, desired.announced);
   };
-  const forwards = new Map(desired.forwards.map((f) => [f.key, f]));
-  if (forwards.size === 0) return { sets, forwards };
-  for (const { address, protocol, port } of desired.protected) {
-    if (address?.family === 6) continue;
-    if (address) put('protected-at', join(address.text, protocol, port), '');
-    else put('protected-any', join(protocol, port), '');
+  return {
+    forwards,
+    egresses,
+    protected: desired.protected,
+    announced: desired.announced,
+    forwardParts,
+    egressParts,
+    hostParts: { 4: host(4), 6: host(6) },
+    shared: withSharers(previous, forwardParts),
+    counts,
+  };
+}
+
+/** Every part of a rendering, those of one family where one is named. */
+export function* partsOf(rendered: Rendered, family?: Family): Generator<Part> {
+  for (const f of FAMILIES) {
+    const host = rendered.hostParts[f];
+    if (host && (family === undefined || f === family)) yield host;
   }
-  for (const forward of desired.forwards) putForward(forward, (set, key, suffix = '') => put(set, key, suffix, forward.key));
-  return { sets, forwards };
+  for (const part of rendered.forwardParts) if (family === undefined || part.family === family) yield part;
+  for (const part of rendered.egressParts) if (family === undefined || part.family === family) yield part;
 }
 
-export const isEmpty = (rendered: Rendered): boolean => rendered.forwards.size === 0;
-
-function putForward(forward: PlacedForward, put: (set: SetName, key: string, suffix?: Suffix) => void): void {
-  const { listen, snat } = forward;
-  const target = targetOf(forward);
-  const kind = kindOf(forward);
-  const at = listenerKey(forward);
-  const allow = allowOf(forward);
-  put(`listen-${kind}`, at, ` : jump ${allow.length > 0 ? guardedChain(kind) : OPEN_CHAIN}`);
-  for (const cidr of allow) put(`allowed-${kind}`, `${at} . ${networkText(cidr)}`);
-  // Key and policy stand in the comment, so that a process without memory can still honour them on removal.
-  put(`to-${kind}`, at, ` comment "${forward.key}:${forward.onChange}" : ${join(target.address.text, target.port)}`);
-  const flowKind: FlowKind = listen.address ? 'at' : 'any';
-  const flow = join(
-    ...(listen.address ? [listen.address.text] : []),
-    listen.protocol,
-    listenPort(forward),
-    target.address.text,
-    target.port,
-  );
-  put(`own-${flowKind}`, flow);
-  if (snat.mode === 'address') put(`fixed-${flowKind}`, flow, ` : ${snat.address.text}`);
-  if (snat.mode !== 'none') return;
-  put(`kept-${flowKind}`, flow);
-  for (const cidr of forward.hairpin) put('hairpin', join(networkText(cidr), target.address.text));
+/** Every element of a family once. */
+export function* elementsOf(rendered: Rendered, family: Family): Generator<Element> {
+  for (const part of partsOf(rendered, family)) {
+    yield* part.elements;
+    for (const element of part.shared) if (rendered.shared.get(sharedId(element))?.[0]?.uid === part.uid) yield element;
+  }
 }
 
-export const kindOf = ({ listen }: PlacedForward): Kind =>
-  `${listen.interface === undefined ? '' : ('if-' as const)}${listen.address ? 'at' : 'any'}`;
-
-function listenerKey(forward: PlacedForward): string {
-  const { address, interface: iface, protocol } = forward.listen;
-  return join(...(iface === undefined ? [] : [`"${iface}"`]), ...(address ? [address.text] : []), protocol, listenPort(forward));
+interface Placed {
+  readonly uid: string;
 }
 
-/** An allow-list that names everybody is none. */
-export const allowOf = (forward: PlacedForward): readonly Cidr[] =>
-  forward.allow.some((cidr) => cidr.prefix === 0) ? [] : forward.allow;
-
-/** As nft prints it: a network of one is an address. */
-export const networkText = (cidr: Cidr): string =>
-  cidr.prefix === (cidr.family === 4 ? 32 : 128) ? cidr.network : `${cidr.network}/${cidr.prefix}`;
-
-const join = (...parts: readonly (string | number)[]) => parts.join(' . ');
-
-export function listenPort(forward: PlacedForward): number {
-  const { ports } = forward.listen;
-  if (!ports || ports.first !== ports.last) throw new Error(`forward ${forward.uid} has no single port`);
-  return ports.first;
+function parts<T extends Placed>(
+  wanted: readonly T[],
+  before: readonly T[],
+  beforeParts: readonly Part[],
+  part: (one: T) => Part,
+): readonly Part[] {
+  if (wanted === before) return beforeParts;
+  const { head, tail } = sameEnds(before, wanted);
+  const middle: Part[] = [];
+  let at = head;
+  for (let i = head; i < wanted.length - tail; i++) {
+    const one = wanted[i] as T;
+    while (at < before.length && (before[at] as T).uid < one.uid) at++;
+    middle.push(before[at] === one ? (beforeParts[at] as Part) : part(one));
+  }
+  const made = beforeParts.slice(0, head).concat(middle, beforeParts.slice(before.length - tail));
+  known.set(made, { before: beforeParts, head, tail });
+  return made;
 }
 
-export function targetOf(forward: PlacedForward): { readonly address: { readonly text: string }; readonly port: number } {
-  const [target, ...others] = forward.targets;
-  if (!target || target.port === undefined || others.length > 0 || target.address.family !== 4)
-    throw new Error(`forward ${forward.uid} has no single IPv4 target`);
-  return { address: target.address, port: target.port };
+/** How a list came from another, so that several look only once. */
+const known = new WeakMap<
+  readonly unknown[],
+  { readonly before: readonly unknown[]; readonly head: number; readonly tail: number }
+>();
+
+/** How many are the same objects at the beginning and at the end: of two renderings, nearly all. */
+function sameEnds(a: readonly unknown[], b: readonly unknown[]): { readonly head: number; readonly tail: number } {
+  const found = known.get(b);
+  if (found?.before === a) return found;
+  const most = Math.min(a.length, b.length);
+  let head = 0;
+  while (head < most && a[head] === b[head]) head++;
+  let tail = 0;
+  while (tail < most - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  return { head, tail };
+}
+
+function counted(forwards: readonly Part[], egresses: readonly Part[], previous: Rendered): Rendered['counts'] {
+  const counts = { ...previous.counts };
+  const count = (before: readonly Part[], after: readonly Part[]) => {
+    for (const { was, now } of changedParts(before, after)) {
+      if (was) counts[was.family]--;
+      if (now) counts[now.family]++;
+    }
+  };
+  count(previous.forwardParts, forwards);
+  count(previous.egressParts, egresses);
+  return counts;
+}
+
+/** Walks two lists in order of uid, and gives what is not the same object in both. */
+export function* changedParts(
+  before: readonly Part[],
+  after: readonly Part[],
+): Generator<{ readonly was?: Part; readonly now?: Part }> {
+  if (before === after) return;
+  const { head, tail } = sameEnds(before, after);
+  let [i, j] = [head, head];
+  while (i < before.length - tail || j < after.length - tail) {
+    const was = i < before.length - tail ? before[i] : undefined;
+    const now = j < after.length - tail ? after[j] : undefined;
+    if (was === now) {
+      i++;
+      j++;
+    } else if (was && (!now || was.uid < now.uid)) {
+      yield { was };
+      i++;
+    } else if (now && (!was || now.uid < was.uid)) {
+      yield { now };
+      j++;
+    } else if (was && now) {
+      yield { was, now };
+      i++;
+      j++;
+    }
+  }
+}
+
+function withSharers(previous: Rendered, after: readonly Part[]): Shards<Sharers> {
+  const changes = new Map<string, Sharers | undefined>();
+  const sharers = (id: string): Sharers => (changes.has(id) ? changes.get(id) : previous.shared.get(id)) ?? [];
+  for (const { was, now } of changedParts(previous.forwardParts, after)) {
+    for (const element of was?.shared ?? []) {
+      const id = sharedId(element);
+      const others = sharers(id).filter((s) => s.uid !== was?.uid);
+      changes.set(id, others.length === 0 ? undefined : others);
+    }
+    for (const element of now?.shared ?? []) {
+      const id = sharedId(element);
+      const all = [...sharers(id), { uid: now?.uid ?? '', element }];
+      changes.set(
+        id,
+        all.sort((a, b) => (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0)),
+      );
+    }
+  }
+  return previous.shared.with(changes);
 }

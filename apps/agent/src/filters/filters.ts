@@ -1,4 +1,18 @@
-import { MARK_BIT, MARKED } from './layout.js';
+/**
+ * What other programs' filters do with forwarded packets, and the one rule by which ours pass. Drivers mark our packets; whoever filters
+ * after them can accept that mark.
+ */
+
+import type { Family } from '@gwctl/shared/domain/ip';
+
+/** "A packet of ours", between two priorities of the forward hook; and, in the connection mark, "a flow of ours". */
+export const MARK_BIT = 0x1000000;
+
+/** Between these priorities of the forward hook packets of ours carry {@link MARK_BIT}. */
+export const MARKED = { from: -5, to: 5 } as const;
+
+/** The names of our own tables in nftables, which are not others'. */
+export const OWN_TABLES: readonly string[] = ['gwctl', 'gwctl-detect'];
 
 export const VARIANTS = ['nft', 'legacy'] as const;
 /** Of iptables. */
@@ -14,22 +28,30 @@ export interface IptablesForward {
   readonly before?: string;
 }
 
-/** A chain in the forward hook, written with nft, that drops by policy and does not let our flows pass. */
+/** A chain in the forward hook, written with nft, that drops what it does not accept and does not let our flows pass. */
 export interface NativeDrop {
   /** For instance `inet firewall`. */
   readonly table: string;
   readonly chain: string;
   readonly priority: number;
+  /** How it drops, where it is not by its policy: its last rule. */
+  readonly by?: string;
 }
 
 /** What others' filters do with forwarded packets. An accept of ours in our own table saves no packet from them. */
 export interface ForwardFilters {
   readonly nft?: IptablesForward;
   readonly legacy?: IptablesForward;
+  /** Of ip6tables. */
+  readonly six?: { readonly nft?: IptablesForward; readonly legacy?: IptablesForward };
   readonly native: readonly NativeDrop[];
   /** What could not be found out, and why. */
   readonly trouble?: string;
 }
+
+/** What one variant of iptables, or of ip6tables, does with forwarded packets; undefined where it is not in use. */
+export const iptablesForward = (filters: ForwardFilters, family: Family, variant: Variant): IptablesForward | undefined =>
+  family === 4 ? filters[variant] : filters.six?.[variant];
 
 /** Our only rule outside our table. */
 export const COMPANION = `-m mark --mark 0x${MARK_BIT.toString(16)}/0x${MARK_BIT.toString(16)} -m comment --comment "gwctl:companion" -j ACCEPT`;

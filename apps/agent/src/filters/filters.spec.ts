@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FakeExec } from '../../system/exec.fake.js';
-import { nativeDrops, ProgramFilters, passes } from './filter-programs.js';
+import { FakeExec } from '../system/exec.fake.js';
+import { lastDrop, nativeDrops, ProgramFilters, passes } from './filter-programs.js';
 import { COMPANION, parseForward } from './filters.js';
 
 const save = (policy: string, ...rules: string[]) =>
@@ -53,7 +53,17 @@ describe('chains written with nft', () => {
     expect(nativeDrops(chains)).toEqual([
       { table: 'ip filter', chain: 'FORWARD', priority: 0 },
       { table: 'inet fw', chain: 'guard', priority: 10 },
+      { table: 'ip6 fw', chain: 'six', priority: 0 },
     ]);
+  });
+
+  it('drop by their last rule too, as those of firewalld do', () => {
+    const reject = { reject: { type: 'icmpx', expr: 'admin-prohibited' } };
+    expect(lastDrop(listed(rule({ accept: null }), rule({ counter: { packets: 1, bytes: 2 } }, reject)))).toBe('reject');
+    expect(lastDrop(listed(rule({ log: null }, { drop: null })))).toBe('drop');
+    expect(lastDrop(listed(rule(reject), rule({ accept: null })))).toBeUndefined();
+    expect(lastDrop(listed(rule({ match: { left: 'tcp' } }, { drop: null })))).toBeUndefined();
+    expect(lastDrop(listed())).toBeUndefined();
   });
 
   it('let us pass by the mark, or by what was sent elsewhere, and by nothing narrower', () => {
@@ -83,7 +93,10 @@ describe('ProgramFilters', () => {
     const known = filters({ 'nft -j list chains': chains, 'iptables-nft-save -t filter': save('DROP') });
     expect(await known.read()).toEqual({
       nft: { companions: 0, drops: 'policy DROP' },
-      native: [{ table: 'inet fw', chain: 'guard', priority: 10 }],
+      native: [
+        { table: 'inet fw', chain: 'guard', priority: 10 },
+        { table: 'ip6 fw', chain: 'six', priority: 0 },
+      ],
     });
     const unreadable = filters({
       'nft -j list chains': chains,
@@ -93,6 +106,7 @@ describe('ProgramFilters', () => {
       native: [
         { table: 'ip filter', chain: 'FORWARD', priority: 0 },
         { table: 'inet fw', chain: 'guard', priority: 10 },
+        { table: 'ip6 fw', chain: 'six', priority: 0 },
       ],
       trouble: expect.stringContaining('cannot show'),
     });
@@ -102,6 +116,37 @@ describe('ProgramFilters', () => {
     const answers = { 'nft -j list chains': listed(), 'iptables-legacy-save -t filter': save('DROP') };
     expect((await filters(answers).read()).legacy).toBeUndefined();
     expect((await filters(answers, 'nat\nfilter\n').read()).legacy).toEqual({ companions: 0, drops: 'policy DROP' });
+  });
+
+  it('reads and writes those of IPv6 with the programs of IPv6', async () => {
+    const answers = {
+      'nft -j list chains': chains,
+      'ip6tables-nft-save -t filter': save('DROP'),
+      'ip6tables-legacy-save -t filter': save('ACCEPT'),
+      'nft -j list chain inet fw open': listed(rule({ drop: null })),
+    };
+    const one = new ProgramFilters({
+      exec: new FakeExec({
+        answer: ({ program, args }) => {
+          const stdout = (answers as Readonly<Record<string, string>>)[[program, ...args].join(' ')];
+          return stdout === undefined ? undefined : { stdout };
+        },
+      }),
+      legacyTables: async () => '',
+      legacyTables6: async () => 'filter\n',
+    });
+    expect(await one.read()).toMatchObject({
+      six: { nft: { drops: 'policy DROP' }, legacy: { companions: 0 } },
+      native: [
+        { table: 'ip filter', chain: 'FORWARD' },
+        { table: 'inet fw', chain: 'guard' },
+        { table: 'inet fw', chain: 'open', by: 'drop' },
+        { table: 'ip6 fw', chain: 'six' },
+      ],
+    });
+    const exec = new FakeExec({ answer: () => ({}) });
+    await new ProgramFilters({ exec, legacyTables: async () => '' }).place('nft', true, 0, 6);
+    expect(exec.commands.map((c) => c.program)).toEqual(['ip6tables-nft-restore']);
   });
 
   it('places exactly one rule, first', async () => {
