@@ -29,7 +29,7 @@ it('countUse tells ours from theirs', () => {
 describe('chooseDriver', () => {
   const links = async () => ({ addresses: [], interfaces: [] });
   const choose = (preference: 'auto' | 'relay', exec: FakeExec) =>
-    chooseDriver({ preference, exec, links, stateDir: '/nonexistent', now: () => 0 });
+    chooseDriver({ preference, exec, links, stateDir: '/nonexistent', now: () => 0, monotonic: () => 0 });
 
   it('says that the relay is not there yet', async () => {
     const exec = new FakeExec({ answer: () => undefined });

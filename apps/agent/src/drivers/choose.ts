@@ -1,25 +1,31 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { ConntrackFlows, type FlowTable } from '../system/conntrack.js';
+import { ProgramFilters } from '../filters/filter-programs.js';
+import type { FlowTable } from '../system/conntrack.js';
 import type { Exec } from '../system/exec.js';
+import { type FlowTracking, flowTracking } from '../system/flow-tracking.js';
 import { generationReader } from '../system/generation.js';
 import { IpForwarding } from '../system/ip-forwarding.js';
 import type { LinkReader } from '../system/links.js';
-import { ConntrackLiveFlows } from '../system/live-flows.js';
 import { ProcFlowSources } from '../system/proc-flows.js';
 import { ruleWatch } from '../system/rule-watch.js';
 import { FileSysctlRecord, ProcSysctl } from '../system/sysctl.js';
-import type { Driver } from './driver.js';
+import { markVirtual } from '../system/virtual-addresses.js';
+import type { Driver, DriverName } from './driver.js';
+import { HostDriver } from './host/driver.js';
+import { type FoundHostParts, hostParts } from './host/parts.js';
 import { type ForwardingSwitch, IptablesDriver } from './iptables/driver.js';
 import { CHAIN_PREFIX, TABLES } from './iptables/layout.js';
+import { ProgramForeignFilters } from './iptables/other-filters-reader.js';
 import type { Saved } from './iptables/save-format.js';
-import { ProgramTables, type Variant } from './iptables/tables.js';
+import { type FamilyTables, ProgramTables, type Variant } from './iptables/tables.js';
 import { NftablesDriver } from './nftables/driver.js';
-import { ProgramFilters } from './nftables/filter-programs.js';
+import { elementReader } from './nftables/element-reader.js';
 import { ProgramNft } from './nftables/nft.js';
 
-/** What may be asked for: `iptables` leaves the variant to what the host uses, `auto` everything. */
+/** What may be asked for: `iptables` leaves the variant to what the host uses, `auto` prefers nftables. */
 export const DRIVER_PREFERENCES = ['auto', 'nftables', 'iptables', 'iptables-nft', 'iptables-legacy', 'relay'] as const;
 export type DriverPreference = (typeof DRIVER_PREFERENCES)[number];
 
@@ -34,9 +40,11 @@ export interface FoundCapability {
 export interface ChosenDriver {
   readonly driver: Driver;
   readonly capabilities: readonly FoundCapability[];
+  /** Addresses and interfaces, with those marked that are there only because the driver announces them. */
+  readonly links: LinkReader;
   /**
-   * Removes what an agent with the other variant of iptables left on this host. Call it after the first apply: flows then never miss
-   * their rules. Does nothing where there is nothing.
+   * Removes what an agent with another driver left on this host. Call it after the first apply: flows then never miss their rules.
+   * Does nothing where there is nothing.
    */
   cleanLeftovers(): Promise<void>;
 }
@@ -49,6 +57,8 @@ export interface ChooseOptions {
   readonly stateDir: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that only goes on. */
+  readonly monotonic: () => number;
 }
 
 /** How a host uses one variant. */
@@ -63,11 +73,12 @@ export interface VariantUse {
 }
 
 /**
- * Finds the driver for this host by trying. Throws UNIMPLEMENTED for what this version has no driver for, and FAILED_PRECONDITION
- * (NO_DRIVER) with everything that was tried where none works.
+ * Finds the driver for this host by trying: nftables where it works, else iptables in the variant that the host uses. Throws
+ * UNIMPLEMENTED for what this version has no driver for, and FAILED_PRECONDITION (NO_DRIVER) with everything that was tried where none
+ * works.
  */
 export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver> {
-  const { preference, exec } = options;
+  const { preference } = options;
   if (preference === 'relay')
     throw new AppError({
       code: 'UNIMPLEMENTED',
@@ -75,25 +86,17 @@ export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver
       message: `the driver ${preference} is not in this version; use auto, nftables or iptables`,
     });
   const parts = new Parts(options);
-  if (preference === 'nftables') return parts.nftablesChosen();
-  const uses = { nft: await parts.use('nft'), legacy: await parts.use('legacy') };
-  const wanted = preference === 'iptables-nft' ? 'nft' : preference === 'iptables-legacy' ? 'legacy' : undefined;
-  const order: readonly Variant[] = wanted ? [wanted] : orderVariants(uses.nft, uses.legacy, await defaultVariant(exec));
   const tried: FoundCapability[] = [];
-  for (const variant of order) {
-    const driver = parts.driver(variant);
-    const obstacle = uses[variant].obstacle;
+  for await (const candidate of candidates(preference, parts, options.exec)) {
+    const { driver, obstacle } = candidate;
     const { supported, detail } = obstacle ? { supported: false, detail: obstacle.message } : await driver.detect();
     tried.push({ name: `driver.${driver.name}`, supported, detail });
     if (!supported) continue;
-    const other = variant === 'nft' ? 'legacy' : 'nft';
     return {
-      driver,
+      driver: parts.onHost(driver),
+      links: markVirtual(options.links, parts.virtualAddresses),
       capabilities: [...tried, ...(await parts.capabilities(tried.map((t) => t.name)))],
-      cleanLeftovers: async () => {
-        if ((await parts.use(other)).ours > 0) await parts.withoutForwarding(other).cleanUp();
-        await parts.cleanNftables();
-      },
+      cleanLeftovers: () => parts.cleanAllBut(driver.name),
     };
   }
   throw new AppError({
@@ -101,6 +104,25 @@ export async function chooseDriver(options: ChooseOptions): Promise<ChosenDriver
     reason: 'NO_DRIVER',
     message: `no driver works on this host; tried ${tried.map((t) => `${t.name.slice('driver.'.length)}: ${t.detail}`).join('; ')}`,
   });
+}
+
+interface Candidate {
+  readonly driver: Driver;
+  /** Why it cannot be used, where that is known without trying. */
+  readonly obstacle?: AppError;
+}
+
+/** Drivers in the order of preference, made one at a time: merely to look at a variant of iptables may load modules. */
+async function* candidates(preference: DriverPreference, parts: Parts, exec: Exec): AsyncGenerator<Candidate> {
+  if (preference === 'auto' || preference === 'nftables') yield { driver: parts.nftables() };
+  if (preference === 'nftables') return;
+  const uses = { nft: await parts.use('nft'), legacy: await parts.use('legacy') };
+  const named = preference === 'iptables-nft' ? 'nft' : preference === 'iptables-legacy' ? 'legacy' : undefined;
+  const order: readonly Variant[] = named ? [named] : orderVariants(uses.nft, uses.legacy, await defaultVariant(exec));
+  for (const variant of order) {
+    const { obstacle } = uses[variant];
+    yield { driver: parts.iptables(variant), ...(obstacle ? { obstacle } : {}) };
+  }
 }
 
 /**
@@ -131,7 +153,7 @@ export function countUse(saved: Saved): { readonly foreign: number; readonly our
   const chains = [...saved.values()].flatMap((table) => [...table]);
   const foreign = chains.filter(([name]) => !name.startsWith(CHAIN_PREFIX)).flatMap(([, { rules }]) => rules);
   return {
-    foreign: foreign.filter((rule) => !rule.includes(`-j ${CHAIN_PREFIX}`)).length,
+    foreign: foreign.filter((rule) => !rule.includes(`-j ${CHAIN_PREFIX}`) && !rule.includes('"gwctl:companion"')).length,
     ours: chains.length - chains.filter(([name]) => !name.startsWith(CHAIN_PREFIX)).length,
   };
 }
@@ -139,100 +161,82 @@ export function countUse(saved: Saved): { readonly foreign: number; readonly our
 /** For cleaning up beside a driver that is at work: the flows go on under its rules. */
 const NO_FLOWS: FlowTable = { marked: async () => [], remove: async () => 0 };
 
+/** Forwarding of both families as drivers use it. */
+type Forwardings = { readonly forwarding: ForwardingSwitch; readonly forwarding6: ForwardingSwitch };
+
 /** Puts drivers together from the host's parts. */
 class Parts {
   readonly #options: ChooseOptions;
-  readonly #forwarding: IpForwarding;
-  readonly #flows: ConntrackFlows;
-  readonly #sources: ProcFlowSources;
+  readonly #forwardings: Forwardings;
+  readonly #tracking: FlowTracking;
   readonly #watch: ReturnType<typeof ruleWatch>;
+  readonly #host: FoundHostParts;
 
   constructor(options: ChooseOptions) {
     this.#options = options;
-    const { exec, links, stateDir } = options;
+    const { exec, links, stateDir, now, monotonic } = options;
     const record = new FileSysctlRecord({ file: join(stateDir, 'sysctl.json') });
-    this.#forwarding = new IpForwarding({ sysctl: new ProcSysctl(), record });
+    const sysctl = new ProcSysctl();
+    this.#forwardings = {
+      forwarding: new IpForwarding({ sysctl, record }),
+      forwarding6: new IpForwarding({ sysctl, record, family: 6 }),
+    };
     const ownAddresses = async () => new Set((await links()).addresses.map((a) => a.address.text));
-    this.#sources = new ProcFlowSources({ ownAddresses });
-    this.#flows = new ConntrackFlows({ exec, sources: this.#sources });
+    this.#tracking = flowTracking({ exec, sources: new ProcFlowSources({ ownAddresses }) });
     this.#watch = ruleWatch(exec);
+    this.#host = hostParts({ exec, stateDir, sysctl, record, generation: generationReader().generation, now, monotonic });
   }
 
-  driver(variant: Variant): IptablesDriver {
-    return this.#build(variant, this.#forwarding);
+  get virtualAddresses(): FoundHostParts['parts']['addresses'] {
+    return this.#host.parts.addresses;
   }
 
-  /** For cleaning up beside a driver that is at work: forwarding is not its to take back. */
-  withoutForwarding(variant: Variant): IptablesDriver {
-    return this.#build(variant, this.#hostsForwarding(), NO_FLOWS);
+  /** With what the host needs besides rules. */
+  onHost(driver: Driver): Driver {
+    return new HostDriver({ inner: driver, host: this.#host.parts, watch: this.#host.watch });
   }
 
-  /** What the nftables driver left; see {@link withoutForwarding}. */
-  async cleanNftables(): Promise<void> {
-    // Without the program nobody can have made a table; with it, the table is there or not.
-    if (await this.#hasOurTable()) await this.nftables(this.#hostsForwarding(), NO_FLOWS).cleanUp();
+  iptables(variant: Variant, forwardings = this.#forwardings, table = this.#tracking.table): IptablesDriver {
+    const { exec } = this.#options;
+    return new IptablesDriver({
+      tables: this.#tables(variant),
+      ...forwardings,
+      flows: table,
+      filters: new ProgramForeignFilters({ exec, other: this.#tables(variant === 'nft' ? 'legacy' : 'nft'), own: variant }),
+      now: this.#options.now,
+      // The kernel announces nothing of iptables-legacy.
+      ...(variant === 'nft' && this.#watch.watch ? { watch: this.#watch.watch } : {}),
+    });
   }
 
-  async #hasOurTable(): Promise<boolean> {
-    try {
-      const listed = await this.#options.exec.run({
-        program: 'nft',
-        args: ['list', 'table', 'ip', 'gwctl'],
-        discardOutput: true,
-      });
-      return listed.exitCode === 0;
-    } catch (error) {
-      if (error instanceof AppError && error.reason === 'PROGRAM_MISSING') return false;
-      throw error;
-    }
-  }
-
-  #hostsForwarding(): ForwardingSwitch {
-    const untouched = async () => undefined;
-    return { read: () => this.#forwarding.read(), turnOn: untouched, restore: untouched };
-  }
-
-  nftables(forwarding: ForwardingSwitch = this.#forwarding, table: FlowTable = this.#flows): NftablesDriver {
+  nftables(forwardings = this.#forwardings, table = this.#tracking.table): NftablesDriver {
     const { exec, now } = this.#options;
     return new NftablesDriver({
-      nft: new ProgramNft({ exec, generation: generationReader().generation }),
-      filters: new ProgramFilters({ exec, legacyTables: readLegacyTables }),
-      forwarding,
-      flows: { table, live: new ConntrackLiveFlows({ exec, sources: this.#sources }) },
+      nft: new ProgramNft({ exec, generation: generationReader().generation, elements: elementReader() }),
+      filters: this.#filters(),
+      ...forwardings,
+      flows: { table, live: this.#tracking.live },
       host: { now, watch: this.#watch.watch },
     });
   }
 
-  async nftablesChosen(): Promise<ChosenDriver> {
-    const driver = this.nftables();
-    const { supported, detail } = await driver.detect();
-    if (!supported)
-      throw new AppError({
-        code: 'FAILED_PRECONDITION',
-        reason: 'NO_DRIVER',
-        message: `nftables does not work on this host: ${detail}`,
-      });
-    return {
-      driver,
-      capabilities: [{ name: 'driver.nftables', supported, detail }, ...(await this.capabilities(['driver.nftables']))],
-      cleanLeftovers: async () => {
-        for (const variant of ['nft', 'legacy'] as const)
-          if ((await this.use(variant)).ours > 0) await this.withoutForwarding(variant).cleanUp();
-      },
-    };
+  /** What agents with other drivers left on this host. Forwarding, and the flows, are the business of the driver that is at work. */
+  async cleanAllBut(name: DriverName): Promise<void> {
+    const aside = this.#hostsForwarding();
+    for (const variant of ['nft', 'legacy'] as const)
+      if (name !== `iptables-${variant}` && (await this.use(variant)).ours > 0)
+        await this.iptables(variant, aside, NO_FLOWS).cleanUp();
+    if (name !== 'nftables' && (await this.#hasOurTable())) await this.nftables(aside, NO_FLOWS).cleanUp();
   }
 
   async use(variant: Variant): Promise<VariantUse> {
     try {
-      return { variant, ...countUse(await this.#tables(variant).read(TABLES)) };
+      const { 4: four, 6: six } = this.#tables(variant);
+      const [use, use6] = [countUse(await four.read(TABLES)), countUse(await six.read(TABLES).catch(ofMissingProgram))];
+      return { variant, foreign: use.foreign, ours: use.ours + use6.ours };
     } catch (error) {
       const obstacle = AppError.from(error);
-      if (
-        obstacle.reason !== 'PROGRAM_MISSING' &&
-        obstacle.reason !== 'FOREIGN_NATIVE_RULES' &&
-        obstacle.reason !== 'COMMAND_FAILED'
-      )
-        throw error;
+      if (!['PROGRAM_MISSING', 'FOREIGN_NATIVE_RULES', 'COMMAND_FAILED'].includes(obstacle.reason)) throw error;
       return { variant, foreign: 0, ours: 0, obstacle };
     }
   }
@@ -245,45 +249,59 @@ class Parts {
     return [
       ...untried,
       { name: 'driver.relay', supported: false, detail: 'not in this version' },
-      await this.#conntrack(),
+      { name: 'conntrack', ...(await this.#tracking.probe()) },
       { name: 'events.nftables', supported: this.#watch.watch !== undefined, detail: this.#watch.detail },
+      { name: 'events.addresses', supported: this.#host.watch !== undefined, detail: this.#host.watchDetail },
     ];
   }
 
-  async #conntrack(): Promise<FoundCapability> {
-    const name = 'conntrack';
+  /** Without the program nobody can have made a table; with it, the table is there or not. */
+  async #hasOurTable(): Promise<boolean> {
+    const { exec } = this.#options;
     try {
-      const { exitCode, stderr } = await this.#options.exec.run({ program: 'conntrack', args: ['-C'] });
-      if (exitCode === 0) return { name, supported: true, detail: 'flows of changed forwards can be removed' };
-      return { name, supported: false, detail: `conntrack -C failed: ${stderr.trim().slice(0, 200)}` };
+      for (const family of ['ip', 'ip6']) {
+        const command = { program: 'nft', args: ['--terse', 'list', 'table', family, 'gwctl'], discardOutput: true };
+        if ((await exec.run(command)).exitCode === 0) return true;
+      }
+      return false;
     } catch (error) {
-      return { name, supported: false, detail: AppError.from(error).message };
+      if (error instanceof AppError && error.reason === 'PROGRAM_MISSING') return false;
+      throw error;
     }
   }
 
-  #build(variant: Variant, forwarding: ForwardingSwitch, flows: FlowTable = this.#flows): IptablesDriver {
-    return new IptablesDriver({
-      tables: this.#tables(variant),
-      forwarding,
-      flows,
-      now: this.#options.now,
-      // The kernel announces nothing of iptables-legacy.
-      ...(variant === 'nft' && this.#watch.watch ? { watch: this.#watch.watch } : {}),
-    });
+  /** Read, and never written. */
+  #hostsForwarding(): Forwardings {
+    const untouched = async () => undefined;
+    const only = (of: ForwardingSwitch) => ({ read: () => of.read(), turnOn: untouched, restore: untouched });
+    return { forwarding: only(this.#forwardings.forwarding), forwarding6: only(this.#forwardings.forwarding6) };
   }
 
-  #tables(variant: Variant): ProgramTables {
-    return new ProgramTables({ variant, exec: this.#options.exec, legacyTables: readLegacyTables });
+  #filters(): ProgramFilters {
+    const { exec } = this.#options;
+    return new ProgramFilters({ exec, legacyTables: () => readLegacyTables(4), legacyTables6: () => readLegacyTables(6) });
   }
+
+  #tables(variant: Variant): Required<FamilyTables> {
+    const { exec } = this.#options;
+    const of = (family: Family) => new ProgramTables({ variant, family, exec, legacyTables: () => readLegacyTables(family) });
+    return { 4: of(4), 6: of(6) };
+  }
+}
+
+/** A host without ip6tables holds nothing of it. */
+function ofMissingProgram(error: unknown): Saved {
+  if (error instanceof AppError && error.reason === 'PROGRAM_MISSING') return new Map();
+  throw error;
 }
 
 /**
  * Names of the tables of iptables-legacy in this network namespace; empty, or no file at all, where it was never used. Whoever may not
  * read the file does not know, so the program itself is asked.
  */
-async function readLegacyTables(): Promise<string> {
+async function readLegacyTables(family: Family): Promise<string> {
   try {
-    return await readFile('/proc/net/ip_tables_names', 'utf8');
+    return await readFile(`/proc/net/ip${family === 6 ? '6' : ''}_tables_names`, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return '';

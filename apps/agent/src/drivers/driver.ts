@@ -1,4 +1,4 @@
-import type { Condition, Drift } from '@gwctl/shared/domain/status';
+import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
 import type { DriverCapabilities, HostDesired } from '../planner/types.js';
 
 export type DriverName = 'nftables' | 'iptables-nft' | 'iptables-legacy' | 'relay';
@@ -9,6 +9,9 @@ export interface Detection {
   /** What was tried and what came back; for people. */
   readonly detail: string;
 }
+
+/** The kernel announced a change of somebody else's. */
+export type OnKernelChange = (by: { readonly process?: string; readonly pid?: number }) => void;
 
 /** One step of a plan as data: it can be printed before anything happens, and a total map in the driver executes it. */
 export interface Step {
@@ -34,6 +37,12 @@ export interface DriftFound {
 /** A fact about the gateway that a driver found; whoever keeps conditions adds since when. */
 export type DriverCondition = Omit<Condition, 'since'>;
 
+/** What a driver found out about one placement that its rules alone do not tell: another's DNAT on the same listener. */
+export interface PlacementFinding {
+  readonly uid: string;
+  readonly condition: DriverCondition;
+}
+
 /**
  * The port that every driver implements, and the fake beside it. A driver takes the whole desired state, never single adds and
  * deletes; it knows neither other drivers nor the reconciler. R is what it renders, O what it observes, both its own business.
@@ -45,13 +54,19 @@ export interface Driver<R = unknown, O = unknown, S extends Step = Step> {
   readonly capabilities: DriverCapabilities;
   /** Tries the facility in earnest (a scratch chain, a check-only load), never a version number. */
   detect(): Promise<Detection>;
-  /** The whole of what the driver needs on the host for `desired`. Pure. */
-  render(desired: HostDesired): R;
+  /**
+   * The whole of what the driver needs on the host for `desired`. Pure. `previous` is an earlier answer of it: what did not change since
+   * (by reference: the planner hands on the same objects) is taken from there, so that one change among tens of thousands costs one.
+   */
+  render(desired: HostDesired, previous?: R): R;
   /** Reads the driver's own objects back, and what stands in their way; recognises them without memory. Throws when it cannot tell. */
   observe(): Promise<O>;
   /** The mirror: what the last apply left, without asking the kernel. Undefined until the first observe or after an error. */
   mirror(): O | undefined;
-  /** What turns `observed` into `rendered`, with conntrack clean-up as its last steps. Pure. */
+  /**
+   * What turns `observed` into `rendered`, with conntrack clean-up as its last steps. Pure. Where `observed` is what the driver left when
+   * it applied an earlier rendering, it costs as much as the two renderings differ.
+   */
   diff(rendered: R, observed: O): Plan<S>;
   /**
    * Carries out the plan in order, then verifies what it changed by reading it back, and brings the mirror up to date.
@@ -62,8 +77,14 @@ export interface Driver<R = unknown, O = unknown, S extends Step = Step> {
   drift(applied: R, observed: O): readonly DriftFound[];
   /** What holds of the gateway as observed, good and bad: forwarding on and whose doing, flow clean-up possible, and so on. */
   conditions(observed: O): readonly DriverCondition[];
+  /** What speaks of single placements as observed; empty where nothing does. Pure. */
+  findings?(applied: R, observed: O): readonly PlacementFinding[];
+  /** What passed so far, by the keys of forwards and egresses; one that is not named has no counters. Reads only. */
+  counters?(): Promise<ReadonlyMap<string, Counters>>;
   /** Removes every object of this driver, with no memory of what it made. Sysctls go back to what was recorded. */
   cleanUp(): Promise<void>;
   /** Calls `onChange` when the kernel announces that somebody else changed rules; undefined where it never does. */
-  watch?(onChange: (by: { readonly process?: string; readonly pid?: number }) => void): { close(): void };
+  watch?(onChange: OnKernelChange): { close(): void };
+  /** The same for what is no rule: addresses, links. Asked only where there is no {@link watch}, which tells of both. */
+  readonly watchHost?: ((onChange: OnKernelChange) => { close(): void }) | undefined;
 }

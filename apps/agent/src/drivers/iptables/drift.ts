@@ -1,15 +1,20 @@
 import type { DriftCauseWord } from '@gwctl/shared/domain/status';
 import type { DriftFound } from '../driver.js';
+import { FORWARDING_KEYS, wantedOf } from './diff.js';
 import { CHAINS, keyOfChain, keyOfRule, TABLES, type TableName } from './layout.js';
-import type { Observed, ObservedTable } from './observe.js';
-import { closed, isEmpty, type Rendered, type RenderedChain, type RenderedTable, type Rule } from './render.js';
+import { type FamilyObserved, type Observed, type ObservedTable, sameRules } from './observe.js';
+import { type FamilyRendered, isEmpty, type Rendered, type RenderedChain, type RenderedTable } from './render.js';
 
 /** What differs from what was last applied, one entry for each object and cause. */
 export function drift(applied: Rendered, observed: Observed): DriftFound[] {
-  const { forwarding } = observed;
-  const wanted = forwarding.ours ? closed(applied) : applied;
+  return observed.families.flatMap((family) => driftOf(applied.families[family.family], family, observed.at));
+}
+
+function driftOf(applied: FamilyRendered, observed: FamilyObserved, at: number): DriftFound[] {
+  const { family, forwarding } = observed;
+  const wanted = forwarding.ours ? wantedOf(applied, observed) : applied;
   const leaving = isEmpty(applied);
-  const report = new Report(applied, observed.at);
+  const report = new Report(applied, at);
   for (const table of TABLES) {
     // After the last forward the acceptance stays for as long as flows live on it.
     if (leaving && table === 'filter') leftovers(table, withoutAcceptance(observed.tables.filter), report);
@@ -17,23 +22,25 @@ export function drift(applied: Rendered, observed: Observed): DriftFound[] {
     else compareTable(table, wanted.tables[table], observed.tables[table], report);
   }
   if (!leaving && !forwarding.on)
-    report.add('sysctl', 'sysctl/net.ipv4.ip_forward', 'is 0, so the gateway forwards nothing; it was 1', []);
+    report.add('sysctl', `sysctl/${FORWARDING_KEYS[family]}`, 'is 0, so the gateway forwards nothing; it was 1', []);
   return report.found;
 }
 
 class Report {
   readonly found: DriftFound[] = [];
-  readonly #applied: Rendered;
+  readonly #applied: FamilyRendered;
   readonly #at: number;
 
-  constructor(applied: Rendered, at: number) {
+  constructor(applied: FamilyRendered, at: number) {
     this.#applied = applied;
     this.#at = at;
   }
 
   /** `keys` name the forwards concerned; none: all of them share the object. */
-  add(cause: DriftCauseWord, object: string, message: string, keys: readonly (string | undefined)[]): void {
-    const uids = keys.flatMap((k) => (k === undefined ? [] : (this.#applied.forwards.get(k)?.uid ?? [])));
+  add(cause: DriftCauseWord, place: string, message: string, keys: readonly (string | undefined)[]): void {
+    const { forwards, egresses, family } = this.#applied;
+    const uids = keys.flatMap((k) => (k === undefined ? [] : ((forwards.get(k) ?? egresses.get(k))?.uid ?? [])));
+    const object = family === 6 ? place.replace(/^(?!sysctl)/, 'ip6 ') : place;
     this.found.push({ forwards: [...new Set(uids)], drift: { cause, object, message, detected: this.#at } });
   }
 }
@@ -50,62 +57,45 @@ function compareTable(table: TableName, wanted: RenderedTable, observed: Observe
   for (const hook of observed.hooks)
     if (!wanted.hooks.some((h) => h.chain === hook.chain && h.rule === hook.rule))
       report.add('foreign', `${table}/${hook.chain}`, `a jump to our chains that is not ours: ${hook.rule}`, []);
-  for (const [name, chain] of wanted.chains) {
-    const present = observed.chains.get(name);
+  for (const [name, want, there] of wanted.chains.changes(observed.chains)) {
     const object = `${table}/${name}`;
-    const keys = (rules: readonly Rule[]) => rules.flatMap((r) => keysOf(r, wanted));
-    if (!present) report.add('missing', object, 'the chain is gone', keys(chain.rules));
-    else compareChain({ object, name, chain, present, keys }, report);
+    if (!want) report.add('foreign', object, 'a chain that was not applied', [keyOfChain(name)]);
+    else if (!there) report.add('missing', object, 'the chain is gone', keysOf(want.rules, wanted));
+    else if (!sameRules(want.rules, there.rules))
+      compareChain({ object, name, want, present: there.rules, table: wanted }, report);
   }
-  for (const name of observed.chains.keys())
-    if (!wanted.chains.has(name)) report.add('foreign', `${table}/${name}`, 'a chain that was not applied', [keyOfChain(name)]);
 }
 
-/** The forwards that a rule is for: of a jump to a part, all that have rules there; of what guards all, none. */
-function keysOf(rule: Rule, table: RenderedTable): string[] {
-  if (rule.key !== undefined) return [rule.key];
-  const part = / -j (\S+)$/.exec(rule.text)?.[1];
-  return (part === undefined ? [] : (table.chains.get(part)?.rules ?? [])).flatMap((r) => r.key ?? []);
+/** The forwards that rules are for: of a jump to a part, all that have rules there. */
+function keysOf(rules: readonly string[], table: RenderedTable): string[] {
+  return rules.flatMap((rule) => {
+    const key = keyOfRule(rule);
+    if (key !== undefined) return [key];
+    const part = / -[jg] (GWCTL-\S+)$/.exec(rule)?.[1];
+    return part === undefined ? [] : keysOf(table.chains.get(part)?.rules ?? [], table);
+  });
 }
 
 interface Compared {
   readonly object: string;
   readonly name: string;
-  readonly chain: RenderedChain;
+  readonly want: RenderedChain;
   readonly present: readonly string[];
-  readonly keys: (rules: readonly Rule[]) => readonly string[];
+  readonly table: RenderedTable;
 }
 
-function compareChain({ object, name, chain, present, keys }: Compared, report: Report): void {
-  const wanted = new Set(chain.rules.map((r) => r.text));
+function compareChain({ object, name, want, present, table }: Compared, report: Report): void {
+  const wanted = new Set(want.rules);
   const there = new Set(present);
-  const missing = chain.rules.filter((r) => !there.has(r.text));
+  const missing = want.rules.filter((r) => !there.has(r));
   const seen = new Set<string>();
   const extra = present.filter((text) => !wanted.has(text) || seen.size === seen.add(text).size);
   // A missing rule with a changed one in its place: the comment says that they are the same.
-  const altered = missing.filter((r) => extra.some((text) => sameRole(text, r.text)));
+  const altered = missing.filter((r) => extra.some((text) => sameRole(text, r)));
   const gone = missing.filter((r) => !altered.includes(r));
-  const foreign = extra.filter((text) => !altered.some((r) => sameRole(text, r.text)));
-  if (altered.length > 0)
-    report.add(
-      'altered',
-      object,
-      list(
-        'changed',
-        altered.map((r) => r.text),
-      ),
-      keys(altered),
-    );
-  if (gone.length > 0)
-    report.add(
-      'missing',
-      object,
-      list(
-        'gone',
-        gone.map((r) => r.text),
-      ),
-      keys(gone),
-    );
+  const foreign = extra.filter((text) => !altered.some((r) => sameRole(text, r)));
+  if (altered.length > 0) report.add('altered', object, list('changed', altered), keysOf(altered, table));
+  if (gone.length > 0) report.add('missing', object, list('gone', gone), keysOf(gone, table));
   if (foreign.length > 0)
     report.add(
       'foreign',
@@ -113,17 +103,19 @@ function compareChain({ object, name, chain, present, keys }: Compared, report: 
       list('not ours', foreign),
       foreign.map((text) => keyOfRule(text) ?? keyOfChain(name)),
     );
-  if (missing.length === 0 && extra.length === 0 && disordered(chain, present))
-    report.add('altered', object, 'the rules are in another order', keys(chain.rules));
+  if (missing.length === 0 && extra.length === 0 && disordered(want, present))
+    report.add('altered', object, 'the rules are in another order', keysOf(want.rules, table));
 }
 
 const roleOf = (rule: string) => /--comment "(gwctl:[^"]+)"/.exec(rule)?.[1];
 const sameRole = (a: string, b: string) => roleOf(a) !== undefined && roleOf(a) === roleOf(b);
 
-function disordered(chain: RenderedChain, present: readonly string[]): boolean {
-  if (chain.kind === 'own') return chain.rules.some((r, i) => r.text !== present[i]);
-  const first = new Set(chain.rules.filter((r) => r.first).map((r) => r.text));
-  return present.slice(0, first.size).some((text) => !first.has(text));
+/** In a shared chain only the order of each forward's own rules means something. */
+function disordered({ kind, rules }: RenderedChain, present: readonly string[]): boolean {
+  if (kind === 'own') return rules.some((r, i) => r !== present[i]);
+  const keys = new Set(rules.flatMap((r) => keyOfRule(r) ?? []));
+  const of = (all: readonly string[], key: string) => all.filter((r) => keyOfRule(r) === key);
+  return [...keys].some((key) => !sameRules(of(rules, key), of(present, key)));
 }
 
 function list(what: string, rules: readonly string[]): string {
@@ -138,9 +130,12 @@ function leftovers(table: TableName, observed: ObservedTable, report: Report): v
     report.add('foreign', `${table}/${hook.chain}`, `a jump that no forward needs: ${hook.rule}`, []);
 }
 
+const ACCEPTANCE: ReadonlySet<string> = new Set([CHAINS.forward, CHAINS.ours, CHAINS.count, CHAINS.countEgress]);
+
 function withoutAcceptance(filter: ObservedTable): ObservedTable {
+  const kept = [...filter.chains.keys()].filter((name) => ACCEPTANCE.has(name) || name.startsWith('GWCTL-C-'));
   return {
-    chains: new Map([...filter.chains].filter(([name]) => name !== CHAINS.forward)),
+    chains: filter.chains.with(kept.map((name) => [name, undefined])),
     hooks: filter.hooks.filter((h) => h.chain !== 'FORWARD'),
   };
 }

@@ -1,87 +1,148 @@
+import type { Family } from '@gwctl/shared/domain/ip';
+import type { Counters } from '@gwctl/shared/domain/status';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import type { HostDesired } from '../../planner/types.js';
-import { type FlowMatch, type FlowTable, isAlive, matches } from '../../system/conntrack.js';
+import type { DriverCapabilities, HostDesired } from '../../planner/types.js';
+import type { FlowTable } from '../../system/conntrack.js';
 import type { IpForwarding } from '../../system/ip-forwarding.js';
 import type { RuleWatch } from '../../system/rule-watch.js';
 import type { Detection, Driver, DriverCondition, DriverName } from '../driver.js';
 import { conditions } from './conditions.js';
-import { diff, diffRules } from './diff.js';
+import { addCounters, COUNTED_TABLES } from './counters.js';
+import { diff, wantedOf } from './diff.js';
 import { drift } from './drift.js';
-import { flowChanges } from './flow-changes.js';
-import { MARK_BIT, TABLES, type TableName } from './layout.js';
-import { type Observed, observeChains, observeTables } from './observe.js';
-import { type Rendered, render } from './render.js';
-import type { FlowsStep, IptablesPlan, IptablesStep, RulesStep, VerifyStep } from './steps.js';
-import { type Batch, type IptablesTables, touchedChains } from './tables.js';
+import { Execution, liveFlows, notAsWritten } from './execution.js';
+import { CHAINS, FAMILIES, TABLES, type TableName } from './layout.js';
+import { type FamilyObserved, type Observed, observeTables, onlyAccepts, shareChains } from './observe.js';
+import { type ForeignFilters, NO_FOREIGN_FILTERS } from './other-filters-reader.js';
+import { NOTHING_DESIRED, type Rendered, render } from './render.js';
+import type { IptablesPlan, IptablesStep } from './steps.js';
+import type { FamilyTables, IptablesTables } from './tables.js';
+import type { Feature } from './trial.js';
 
 /** Forwarding of the host as this driver needs it. */
 export type ForwardingSwitch = Pick<IpForwarding, 'read' | 'turnOn' | 'restore'>;
 
-/** What all executors of one plan share. */
-interface Run {
-  /** No flow of ours is alive; known after `look-for-flows`. */
-  idle: boolean;
-  /** Rules not yet written, so that all of them go in one process. */
-  pending: RulesStep[];
-  flows: FlowsStep[];
+export interface IptablesDriverOptions {
+  readonly tables: FamilyTables;
+  readonly forwarding: ForwardingSwitch;
+  /** Of IPv6; without it, or without its tables, IPv6 is not carried. */
+  readonly forwarding6?: ForwardingSwitch | undefined;
+  readonly flows: FlowTable;
+  /** Default: other filters are nobody's business. */
+  readonly filters?: ForeignFilters | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Only where the kernel announces changes. */
+  readonly watch?: RuleWatch | undefined;
 }
+
+/** How a host without IPv6 answers. */
+const WITHOUT_SIX: ReadonlySet<string> = new Set(['PROGRAM_MISSING', 'SYSCTL_FAILED']);
+
+/** How often to look whether flows that go on after the last forward have ended. */
+const LINGERING_MS = 1_000;
 
 /** Both variants of iptables. The README beside this file says what it puts where, and why. */
 export class IptablesDriver implements Driver<Rendered, Observed, IptablesStep> {
   readonly name: DriverName;
-  readonly capabilities = {
-    families: [4],
-    protocols: ['tcp', 'udp'],
-    portRanges: false,
-    severalTargets: false,
-    announce: false,
-    kind: 'kernel',
-  } as const;
   readonly watch?: RuleWatch;
-  readonly #tables: IptablesTables;
-  readonly #forwarding: ForwardingSwitch;
-  readonly #flows: FlowTable;
-  readonly #now: () => number;
+  readonly #options: IptablesDriverOptions;
+  readonly #filters: ForeignFilters;
+  #families: readonly Family[];
+  #missing: ReadonlySet<Feature> = new Set();
   #mirror: Observed | undefined;
+  #applied: Rendered | undefined;
   #flowTrouble: string | undefined;
 
-  /** `now`: milliseconds since the epoch. `watch`: only where the kernel announces changes. */
-  constructor(options: {
-    readonly tables: IptablesTables;
-    readonly forwarding: ForwardingSwitch;
-    readonly flows: FlowTable;
-    readonly now: () => number;
-    readonly watch?: RuleWatch | undefined;
-  }) {
-    this.name = `iptables-${options.tables.variant}`;
-    this.#tables = options.tables;
-    this.#forwarding = options.forwarding;
-    this.#flows = options.flows;
-    this.#now = options.now;
+  constructor(options: IptablesDriverOptions) {
+    this.name = `iptables-${options.tables[4].variant}`;
+    this.#options = options;
+    this.#filters = options.filters ?? NO_FOREIGN_FILTERS;
+    this.#families = options.tables[6] && options.forwarding6 ? FAMILIES : [4];
     if (options.watch) this.watch = options.watch;
   }
 
-  async detect(): Promise<Detection> {
-    try {
-      await this.#tables.tryOut();
-      return { supported: true, detail: `${this.name}: every match and target that gwctl uses was accepted in a scratch chain` };
-    } catch (error) {
-      return { supported: false, detail: AppError.from(error).message };
-    }
+  /** After {@link detect}: without what this host was found to lack. */
+  get capabilities(): DriverCapabilities {
+    const has = (feature: Feature) => !this.#missing.has(feature);
+    return {
+      families: this.#families,
+      protocols: ['tcp', 'udp', 'tcp+udp', 'all'],
+      portRanges: true,
+      targets: has('targets') ? 64 : 1,
+      affinityTargets: has('targets') && has('affinity') ? 16 : 0,
+      announce: true,
+      ftp: has('ftp'),
+      clampMss: has('clampMss'),
+      egress: has('egress'),
+      kind: 'kernel',
+    };
   }
 
-  render(desired: HostDesired): Rendered {
-    return render(desired);
+  async detect(): Promise<Detection> {
+    const troubles: string[] = [];
+    const missing = new Set<Feature>();
+    const families: Family[] = [];
+    for (const family of this.#families) {
+      try {
+        await this.#switch(family).read();
+        for (const [feature, why] of await this.#tables(family).tryOut()) {
+          missing.add(feature);
+          troubles.push(`no ${feature}: ${why}`);
+        }
+        families.push(family);
+      } catch (error) {
+        const why = AppError.from(error).message;
+        if (family === 4) return { supported: false, detail: why };
+        troubles.push(`no IPv6: ${why}`);
+      }
+    }
+    this.#families = families;
+    this.#missing = missing;
+    const found = `${this.name}: ${troubles.length === 0 ? 'every' : 'nearly every'} match and target that gwctl uses was accepted in a scratch chain`;
+    return { supported: true, detail: [found, ...troubles].join('; ') };
+  }
+
+  render(desired: HostDesired, previous?: Rendered): Rendered {
+    return render(desired, previous);
   }
 
   async observe(): Promise<Observed> {
     this.#mirror = undefined;
-    this.#mirror = await this.#observed(observeTables(await this.#tables.read(TABLES)));
+    // All at once: what is lost is put back the sooner.
+    const [filters, ...found] = await Promise.all([this.#filters.read(), ...this.#families.map((f) => this.#observeFamily(f))]);
+    const families = found.filter((f) => f !== undefined);
+    this.#mirror = { at: this.#options.now(), families, filters, ...this.#trouble() };
     return this.#mirror;
   }
 
+  /** Undefined where the host has no IPv6, or no ip6tables, which can have left nothing. */
+  async #observeFamily(family: Family): Promise<FamilyObserved | undefined> {
+    const asked = Promise.all([this.#tables(family).read(TABLES), this.#switch(family).read()]);
+    const answer = await asked.catch((error: unknown) => {
+      if (family === 6 && WITHOUT_SIX.has(AppError.from(error).reason)) return undefined;
+      throw error;
+    });
+    if (!answer) return undefined;
+    const [saved, forwarding] = answer;
+    const read = observeTables(saved);
+    const applied = this.#applied?.families[family];
+    if (onlyAccepts(read)) {
+      const { alive, trouble } = await liveFlows(this.#options.flows, family);
+      if (trouble !== undefined) this.#flowTrouble = trouble;
+      return { family, tables: read, forwarding, lingering: alive.length > 0 };
+    }
+    if (!applied) return { family, tables: read, forwarding };
+    const wanted = wantedOf(applied, { forwarding });
+    const tables = shareChains(read, wanted);
+    return { family, tables, forwarding, ...(isWhole(tables, wanted) ? { as: applied } : {}) };
+  }
+
+  /** Also undefined from time to time while flows go on after the last forward: whether they have ended, only reading tells. */
   mirror(): Observed | undefined {
-    return this.#mirror;
+    const mirror = this.#mirror;
+    const lingering = mirror?.families.some((f) => f.lingering) === true;
+    return lingering && this.#options.now() - mirror.at >= LINGERING_MS ? undefined : mirror;
   }
 
   diff(rendered: Rendered, observed: Observed): IptablesPlan {
@@ -97,86 +158,71 @@ export class IptablesDriver implements Driver<Rendered, Observed, IptablesStep> 
   }
 
   async apply(plan: IptablesPlan): Promise<void> {
-    if (plan.steps.length === 0) return;
     const before = this.#mirror;
-    this.#mirror = undefined;
-    const run: Run = { idle: true, pending: [], flows: [] };
-    let after = before;
-    for (const step of plan.steps) {
-      if (step.kind === 'verify') after = await this.#writeAndVerify(step, run, before);
-      else await this.#execute(step, run);
+    if (plan.steps.length === 0) {
+      // What was read is what is wanted, so from now on it is compared at a glance.
+      this.#applied = plan.of;
+      return;
     }
-    await this.#removeFlows(run.flows.map((s) => s.match));
+    this.#mirror = undefined;
+    const execution = new Execution({
+      tables: (f) => this.#tables(f),
+      forwarding: (f) => this.#switch(f),
+      flows: this.#options.flows,
+      filters: this.#filters,
+      now: this.#options.now,
+    });
+    const after = await execution.run(plan, before);
+    if (execution.flowsDone !== undefined) this.#flowTrouble = execution.flowsDone.trouble;
+    this.#applied = plan.of;
     // A plan without rules still changes what is known of forwarding and flows.
-    this.#mirror = after && { ...after, forwarding: await this.#forwarding.read(), ...this.#trouble() };
+    const families =
+      after && (await Promise.all(after.families.map(async (f) => ({ ...f, forwarding: await this.#switch(f.family).read() }))));
+    this.#mirror = after && families && { at: after.at, families, filters: after.filters, ...this.#trouble() };
+  }
+
+  async counters(): Promise<ReadonlyMap<string, Counters>> {
+    const counters = new Map<string, Counters>();
+    for (const family of this.#families)
+      for (const table of COUNTED_TABLES)
+        if (this.#counts(family, table)) addCounters(await this.#tables(family).readCounters(table), counters);
+    return counters;
+  }
+
+  /** Reading a table of thousands of rules takes its time: one that has nothing to say is left out. */
+  #counts(family: Family, table: TableName): boolean {
+    const applied = this.#applied?.families[family];
+    if (!applied) return true;
+    return table === 'mangle' ? applied.tables.mangle.chains.has(CHAINS.acl) : applied.tables[table].chains.size > 0;
   }
 
   async cleanUp(): Promise<void> {
-    const observed = await this.observe();
-    const nothing = render({ forwards: [], protected: [] });
-    await this.#forwarding.restore();
-    const steps = diffRules(nothing, observed);
-    await this.#tables.write(batches(steps));
-    const left = diffRules(nothing, await this.observe());
+    const nothing = render(NOTHING_DESIRED);
+    const execution = new Execution({
+      tables: (f) => this.#tables(f),
+      forwarding: (f) => this.#switch(f),
+      flows: this.#options.flows,
+      filters: this.#filters,
+      now: this.#options.now,
+      waitForNobody: true,
+    });
+    for (const family of this.#families) await this.#switch(family).restore();
+    await execution.run(diff(nothing, await this.observe()), this.#mirror);
+    const left = diff(nothing, await this.observe()).steps.filter((s) => s.kind === 'rules');
     if (left.length > 0) throw notAsWritten('clean-up left rules of ours behind', left);
-    await this.#removeFlows(flowChanges(nothing, observed, steps).map((s) => s.match));
+    if (execution.flowsDone) this.#flowTrouble = execution.flowsDone.trouble;
   }
 
-  async #execute(step: Exclude<IptablesStep, VerifyStep>, run: Run): Promise<void> {
-    switch (step.kind) {
-      case 'rules':
-        if (run.idle || !step.onlyWhenIdle) run.pending.push(step);
-        return;
-      case 'look-for-flows':
-        run.idle = await this.#isIdle(step.ignoring);
-        return;
-      case 'ip-forward':
-        if (step.to === 'on') await this.#forwarding.turnOn();
-        else if (run.idle || !step.onlyWhenIdle) await this.#forwarding.restore();
-        return;
-      case 'flows':
-        run.flows.push(step);
-        return;
-    }
+  #tables(family: Family): IptablesTables {
+    const tables = this.#options.tables[family];
+    if (!tables) throw new Error(`no tables for IPv${family}`);
+    return tables;
   }
 
-  async #writeAndVerify(step: VerifyStep, run: Run, before: Observed | undefined): Promise<Observed> {
-    const writing = batches(run.pending);
-    run.pending = [];
-    const read = writing.length > 0 ? await this.#tables.write(writing) : new Map();
-    const gone = new Map([...touchedChains(writing)].map(([table, chains]) => [table, chains.gone]));
-    // Without knowing what was there before, all is read.
-    const tables = before ? observeChains(before.tables, read, gone) : observeTables(await this.#tables.read(TABLES));
-    const observed = await this.#observed(tables);
-    const wrong = diffRules(step.expect, observed).filter((s) => step.tables.includes(s.table) && (run.idle || !s.onlyWhenIdle));
-    if (wrong.length > 0) throw notAsWritten('what was written does not read back as written', wrong);
-    return observed;
-  }
-
-  async #observed(tables: Observed['tables']): Promise<Observed> {
-    return { at: this.#now(), tables, forwarding: await this.#forwarding.read(), ...this.#trouble() };
-  }
-
-  async #isIdle(ignoring: readonly FlowMatch[]): Promise<boolean> {
-    try {
-      const flows = await this.#flows.marked(MARK_BIT);
-      return !flows.some((f) => isAlive(f) && !ignoring.some((m) => matches(f, m)));
-    } catch (error) {
-      // Without knowing, the acceptance would stay for ever; nothing of ours may.
-      this.#flowTrouble = AppError.from(error).message;
-      return true;
-    }
-  }
-
-  /** The rules are in place by now; flows that could not be removed are a condition, no reason to undo or repeat them. */
-  async #removeFlows(wanted: readonly FlowMatch[]): Promise<void> {
-    if (wanted.length === 0) return;
-    try {
-      await this.#flows.remove(wanted);
-      this.#flowTrouble = undefined;
-    } catch (error) {
-      this.#flowTrouble = AppError.from(error).message;
-    }
+  #switch(family: Family): ForwardingSwitch {
+    const found = family === 4 ? this.#options.forwarding : this.#options.forwarding6;
+    if (!found) throw new Error(`no forwarding switch for IPv${family}`);
+    return found;
   }
 
   #trouble(): { flowTrouble?: string } {
@@ -184,23 +230,5 @@ export class IptablesDriver implements Driver<Rendered, Observed, IptablesStep> 
   }
 }
 
-/** Consecutive steps of one table make one transaction. */
-function batches(steps: readonly RulesStep[]): Batch[] {
-  const all: { table: TableName; lines: string[] }[] = [];
-  for (const step of steps) {
-    const last = all.at(-1);
-    if (last?.table === step.table) last.lines.push(...step.lines);
-    else all.push({ table: step.table, lines: [...step.lines] });
-  }
-  return all;
-}
-
-const notAsWritten = (what: string, steps: readonly RulesStep[]) =>
-  new AppError({
-    code: 'ABORTED',
-    reason: 'NOT_AS_WRITTEN',
-    message: `${what}, perhaps because another program changes the same tables; still to do: ${steps
-      .map((s) => s.title)
-      .join('; ')
-      .slice(0, 400)}`,
-  });
+const isWhole = (tables: FamilyObserved['tables'], { tables: wanted }: Rendered['families'][Family]): boolean =>
+  TABLES.every((t) => tables[t].chains === (wanted[t].chains as unknown));

@@ -1,60 +1,64 @@
-import type { OnChange } from '@gwctl/shared/domain/forward';
-import { type Cidr, parseCidr } from '@gwctl/shared/domain/ip';
+import type { Family } from '@gwctl/shared/domain/ip';
 import type { Forwarding } from '../../system/ip-forwarding.js';
-import {
-  allowChain,
-  CHAIN_PREFIX,
-  CHAINS,
-  forwardChain,
-  type Hook,
-  keyOfRule,
-  partOf,
-  TABLES,
-  type TableName,
-} from './layout.js';
+import { CHAIN_PREFIX, CHAINS, type Hook, TABLES, type TableName } from './layout.js';
+import type { OtherFilters } from './other-filters.js';
+import type { FamilyRendered } from './render.js';
 import type { Saved, SavedTable } from './save-format.js';
+import { ShardMap } from './shard-map.js';
 
-export interface ObservedHook extends Hook {
+export interface ObservedHook extends Omit<Hook, 'to'> {
   /** The foreign rule before it that can take the traffic first. */
   readonly shadowedBy?: string;
 }
 
+/** A chain as it was read, or the one that was rendered where the two say the same. */
+export interface ObservedChain {
+  /** As iptables-save prints them, without the leading `-A CHAIN `. */
+  readonly rules: readonly string[];
+}
+
 /** What is ours in one table. */
 export interface ObservedTable {
-  /** Our chains with their rules as iptables-save prints them, without the leading `-A CHAIN `. */
-  readonly chains: ReadonlyMap<string, readonly string[]>;
+  readonly chains: ShardMap<ObservedChain>;
   /** Every rule outside our chains that leads into them. */
   readonly hooks: readonly ObservedHook[];
+}
+
+export type ObservedTables = Readonly<Record<TableName, ObservedTable>>;
+
+/** What is ours in one family. */
+export interface FamilyObserved {
+  readonly family: Family;
+  readonly tables: ObservedTables;
+  readonly forwarding: Forwarding;
+  /** Nothing of ours is left but the acceptance of flows that go on after their forwards. */
+  readonly lingering?: boolean;
+  /** The rendering that it was compared with and found equal to; undefined where it was only read. */
+  readonly as?: FamilyRendered;
 }
 
 export interface Observed {
   /** When, in milliseconds since the epoch. */
   readonly at: number;
-  readonly tables: Readonly<Record<TableName, ObservedTable>>;
-  readonly forwarding: Forwarding;
+  /** Those that the host's iptables has. */
+  readonly families: readonly FamilyObserved[];
+  readonly filters: OtherFilters;
   /** Why flows cannot be removed when forwards change; undefined where they can. */
   readonly flowTrouble?: string;
 }
 
-/** A forward as the kernel's rules tell it, for what its change means to existing flows. */
-export interface CarriedForward {
-  readonly key: string;
-  readonly protocol: 'tcp' | 'udp';
-  /** Undefined: every address of the gateway. */
-  readonly address?: string;
-  readonly port: number;
-  readonly target: string;
-  readonly targetPort: number;
-  readonly onChange: OnChange;
-  /** Empty: anyone. */
-  readonly allow: readonly Cidr[];
-  /** Its rules about source addresses, for comparing only. */
-  readonly source: string;
+/** Whether the acceptance of our flows in the forward hook is in place, so that flows may live on it. */
+export function acceptsFlows({ filter }: ObservedTables): boolean {
+  return filter.chains.has(CHAINS.forward) && filter.hooks.some((h) => h.chain === 'FORWARD');
 }
 
-export function observeTables(saved: Saved): Observed['tables'] {
-  const none: ObservedTable = { chains: new Map(), hooks: [] };
-  const tables: Record<TableName, ObservedTable> = { mangle: none, filter: none, nat: none };
+/** Whether that is all there is. */
+export const onlyAccepts = (tables: ObservedTables): boolean => acceptsFlows(tables) && tables.nat.chains.size === 0;
+
+const NONE: ObservedTable = { chains: ShardMap.of(), hooks: [] };
+
+export function observeTables(saved: Saved): ObservedTables {
+  const tables: Record<TableName, ObservedTable> = { raw: NONE, mangle: NONE, filter: NONE, nat: NONE };
   for (const name of TABLES) {
     const table = saved.get(name);
     if (table) tables[name] = observeTable(table, name);
@@ -67,31 +71,49 @@ export function observeTables(saved: Saved): Observed['tables'] {
  * shadowed by way of a chain that was not read is not seen here: it was just put first.
  */
 export function observeChains(
-  before: Observed['tables'],
+  before: ObservedTables,
   saved: Saved,
   gone: ReadonlyMap<TableName, ReadonlySet<string>>,
-): Observed['tables'] {
+): ObservedTables {
   const tables = { ...before };
   for (const name of TABLES) {
     const read = saved.get(name);
     const left = gone.get(name);
     if (!read && !left) continue;
     const now = observeTable(read ?? new Map(), name);
-    const stays = ([chain]: readonly [string, unknown]) => !left?.has(chain) && !now.chains.has(chain);
     tables[name] = {
-      chains: new Map([...[...before[name].chains].filter(stays), ...now.chains]),
+      chains: before[name].chains.with([...[...(left ?? [])].map((chain) => [chain, undefined] as const), ...now.chains]),
       hooks: [...before[name].hooks.filter((h) => !read?.has(h.chain)), ...now.hooks],
     };
   }
   return tables;
 }
 
+/** The same, with the rendered chains where they say the same, so that they are kept once and found equal at a glance. */
+export function shareChains(tables: ObservedTables, rendered: FamilyRendered): ObservedTables {
+  const shared = { ...tables };
+  for (const name of TABLES) {
+    const { chains, hooks } = tables[name];
+    const wanted = rendered.tables[name].chains;
+    const equal: [string, ObservedChain][] = [];
+    let different = 0;
+    for (const [chain, there, want] of chains.changes(wanted))
+      if (there && want && sameRules(there.rules, want.rules)) equal.push([chain, want]);
+      else different++;
+    shared[name] = { chains: different === 0 ? wanted : chains.with(equal), hooks };
+  }
+  return shared;
+}
+
+export const sameRules = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((rule, i) => rule === b[i]));
+
 function observeTable(table: SavedTable, name: TableName): ObservedTable {
-  const chains = new Map<string, readonly string[]>();
+  const chains: [string, ObservedChain][] = [];
   const hooks: ObservedHook[] = [];
   for (const [chain, { rules }] of table) {
     if (chain.startsWith(CHAIN_PREFIX)) {
-      chains.set(chain, rules);
+      chains.push([chain, { rules }]);
       continue;
     }
     rules.forEach((rule, i) => {
@@ -100,19 +122,21 @@ function observeTable(table: SavedTable, name: TableName): ObservedTable {
       hooks.push({ chain, rule, ...(before === undefined ? {} : { shadowedBy: before }) });
     });
   }
-  return { chains, hooks };
+  return { chains: ShardMap.of(chains), hooks };
 }
 
 const leadsToUs = (rule: string): boolean => verdictOf(rule)?.startsWith(CHAIN_PREFIX) === true;
 
 /** Where a rule leads. What others wrote in quotes (a comment may hold anything) is none of it. */
-const verdictOf = (rule: string): string | undefined => /(?:^| )-[jg] (\S+)/.exec(rule.replace(/"(?:\\.|[^"\\])*"/g, '""'))?.[1];
+export const verdictOf = (rule: string): string | undefined =>
+  /(?:^| )-[jg] (\S+)/.exec(rule.replace(/"(?:\\.|[^"\\])*"/g, '""'))?.[1];
 
 /**
  * Verdicts that take a packet from us when they stand before our jump. In the forward hook only what refuses; in nat whatever decides
- * an address, for the first decision wins; in mangle also ACCEPT, which skips our allow-list.
+ * an address, for the first decision wins; in mangle and raw also ACCEPT, which skips our allow-list and helper.
  */
 const TAKING: Readonly<Record<TableName, ReadonlySet<string>>> = {
+  raw: new Set(['ACCEPT', 'DROP', 'CT', 'NOTRACK']),
   filter: new Set(['DROP', 'REJECT', 'QUEUE', 'NFQUEUE', 'TARPIT', 'STEAL']),
   nat: new Set(['ACCEPT', 'DNAT', 'REDIRECT', 'SNAT', 'MASQUERADE', 'NETMAP']),
   mangle: new Set(['ACCEPT', 'DROP', 'QUEUE', 'NFQUEUE', 'TPROXY', 'STEAL']),
@@ -128,42 +152,4 @@ function takes(rule: string, name: TableName, table: SavedTable, seen: Set<strin
   if (!chain || seen.has(verdict)) return false;
   seen.add(verdict);
   return chain.rules.some((r) => takes(r, name, table, seen, false));
-}
-
-/** Those of the forwards with these keys that observed rules carry; one whose rules were changed beyond recognition is left out. */
-export function carriedForwards(tables: Observed['tables'], keys: ReadonlySet<string>): ReadonlyMap<string, CarriedForward> {
-  const carried = new Map<string, CarriedForward>();
-  const { nat, mangle } = tables;
-  const rulesOf = (chain: string, key: string) =>
-    (nat.chains.get(partOf(chain, key)) ?? []).filter((rule) => keyOfRule(rule) === key);
-  for (const key of keys) {
-    const dispatch = rulesOf(CHAINS.dispatch, key)[0] ?? '';
-    const listener = /(?:^-d (\S+)\/32 | |^)(?:-i \S+ )?-p (tcp|udp) .*--dport (\d+) /.exec(dispatch);
-    if (!listener) continue;
-    const own = nat.chains.get(forwardChain(key)) ?? [];
-    const target = own.map((r) => /-j DNAT --to-destination ([\d.]+):(\d+)$/.exec(r)).find((m) => m !== null);
-    const onChange = own.map((r) => /"gwctl:[0-9a-f]{8}:mark:(drain|cut|keep)"/.exec(r)).find((m) => m !== null);
-    if (!target) continue;
-    carried.set(key, {
-      key,
-      protocol: listener[2] === 'udp' ? 'udp' : 'tcp',
-      ...(listener[1] === undefined ? {} : { address: listener[1] }),
-      port: Number(listener[3]),
-      target: target[1] ?? '',
-      targetPort: Number(target[2]),
-      onChange: (onChange?.[1] as OnChange | undefined) ?? 'drain',
-      allow: allowOf(mangle.chains.get(allowChain(key)) ?? []),
-      source: rulesOf(CHAINS.post, key).join('\n'),
-    });
-  }
-  return carried;
-}
-
-function allowOf(rules: readonly string[]): Cidr[] {
-  return rules.flatMap((rule) => {
-    const [, source] = /^(?:-s (\S+) )?-m comment --comment "gwctl:[0-9a-f]{8}:allow"/.exec(rule) ?? [undefined, undefined];
-    if (!/:allow"/.test(rule)) return [];
-    const cidr = parseCidr(source ?? '0.0.0.0/0');
-    return cidr.ok ? [cidr.value] : [];
-  });
 }

@@ -1,199 +1,299 @@
-import { formatCidr } from '@gwctl/shared/domain/ip';
-import type { HostDesired, PlacedForward, ProtectedListener } from '../../planner/types.js';
-import { allowChain, CHAINS, comment, forwardChain, HOOKS, type Hook, MARK, partOf, TABLES, type TableName } from './layout.js';
-
-/** A rule as iptables-save prints it, without the leading `-A CHAIN `. */
-export interface Rule {
-  readonly text: string;
-  /** Of the forward that it is for. */
-  readonly key?: string;
-  /** Stands before all rules that are not. */
-  readonly first?: boolean;
-}
+import type { Family } from '@gwctl/shared/domain/ip';
+import type { HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
+import { markRules, translationRules } from './egress-rules.js';
+import {
+  allowChain,
+  CHAINS,
+  comment,
+  egressChain,
+  egressMarkChain,
+  HOOKS,
+  type Hook,
+  TABLES,
+  type TableName,
+  targetsChain,
+} from './layout.js';
+import { answersOf, ftpListenerOf, type Listener, listenersOf, sourceOf } from './listener-digits.js';
+import { countOf, EMPTY_TREE, type ListenerTree, treeOf, withListener, withoutListener } from './listener-tree.js';
+import {
+  ALLOW_TREE,
+  ANSWER_TREE,
+  allowRules,
+  COUNT_TREE,
+  DNAT_ANY_TREE,
+  DNAT_TREE,
+  FTP_TREE,
+  INVALID_TREE,
+  MSS_TREE,
+  SNAT_TREE,
+  targetRules,
+} from './rules.js';
+import { ShardMap } from './shard-map.js';
+import { OURS, writeSharedChains } from './shared-chains.js';
+import { SOURCE_COUNT_TREE, SOURCE_MARK_TREE, SOURCE_SNAT_TREE } from './source-rules.js';
+import { type TreeLayout, treeChains } from './tree-chains.js';
 
 /**
- * `own`: of one forward, or one text for all; replaced as a whole. `part` and `whole`: rules of many forwards, whose order does not
- * matter but for `first`, written one by one; a `whole` leads to its parts.
+ * Rules as iptables-save prints them, without the leading `-A CHAIN `. `own`: written as a whole, in this order. `shared`: rules of
+ * many, in groups of one forward each; the order within a group matters, that of groups does not, and what stays is never touched,
+ * for it counts.
  */
-export type ChainKind = 'own' | 'part' | 'whole';
-
 export interface RenderedChain {
-  readonly kind: ChainKind;
-  readonly rules: readonly Rule[];
+  readonly kind: 'own' | 'shared';
+  readonly rules: readonly string[];
 }
 
 export interface RenderedTable {
   readonly hooks: readonly Hook[];
-  readonly chains: ReadonlyMap<string, RenderedChain>;
+  readonly chains: ShardMap<RenderedChain>;
+}
+
+type Tables = Readonly<Record<TableName, RenderedTable>>;
+
+/** What one family needs. */
+export interface FamilyRendered {
+  readonly family: Family;
+  readonly tables: Tables;
+  /** By key. */
+  readonly forwards: ShardMap<PlacedForward>;
+  readonly egresses: ShardMap<PlacedEgress>;
+  readonly trees: Trees;
+  /** How many forwards have each target; by the id of its listener. */
+  readonly answers: ShardMap<number>;
 }
 
 export interface Rendered {
-  readonly tables: Readonly<Record<TableName, RenderedTable>>;
-  /** By key. */
-  readonly forwards: ReadonlyMap<string, PlacedForward>;
+  readonly desired: HostDesired;
+  readonly families: Readonly<Record<Family, FamilyRendered>>;
+}
+
+const TREES = {
+  ftp: { table: 'raw', layout: FTP_TREE, listenersOf: ftpListenerOf },
+  invalid: { table: 'mangle', layout: INVALID_TREE, listenersOf: (f) => listenersOf(f).filter((l) => l.protocol !== 'udp') },
+  allow: { table: 'mangle', layout: ALLOW_TREE, listenersOf: (f) => (f.allow ? listenersOf(f) : []) },
+  mss: {
+    table: 'mangle',
+    layout: MSS_TREE,
+    listenersOf: (f) => (f.clampMss ? listenersOf(f).filter((l) => l.protocol !== 'udp') : []),
+  },
+  count: { table: 'filter', layout: COUNT_TREE, listenersOf },
+  sourceMark: { table: 'mangle', layout: SOURCE_MARK_TREE, listenersOf: sourceOf },
+  sourceCount: { table: 'filter', layout: SOURCE_COUNT_TREE, listenersOf: sourceOf },
+  sourceSnat: { table: 'nat', layout: SOURCE_SNAT_TREE, listenersOf: sourceOf },
+  dnat: { table: 'nat', layout: DNAT_TREE, listenersOf: (f) => (f.listen.address ? listenersOf(f) : []) },
+  dnatAny: { table: 'nat', layout: DNAT_ANY_TREE, listenersOf: (f) => (f.listen.address ? [] : listenersOf(f)) },
+  snat: { table: 'nat', layout: SNAT_TREE, listenersOf: (f) => (f.snat.mode === 'masquerade' ? [] : listenersOf(f)) },
+} as const satisfies Record<
+  string,
+  { readonly table: TableName; readonly layout: TreeLayout; readonly listenersOf: (f: PlacedForward) => readonly Listener[] }
+>;
+type TreeName = keyof typeof TREES | 'answer';
+type Trees = Readonly<Record<TreeName, ListenerTree>>;
+const FORWARD_TREES = Object.keys(TREES) as readonly (keyof typeof TREES)[];
+
+/**
+ * Everything that `desired` needs, in the words of iptables-save, so that comparing is comparing text. What is the same object as in
+ * `previous` is taken from there.
+ */
+export function render(desired: HostDesired, previous?: Rendered): Rendered {
+  if (previous && sameHost(previous.desired, desired)) return previous.desired === desired ? previous : { ...previous, desired };
+  const forwards = changesOf(previous?.desired.forwards ?? [], desired.forwards);
+  const egresses = changesOf(previous?.desired.egresses ?? [], desired.egresses);
+  const one = (family: Family) => {
+    const of = <T extends { readonly family: Family }>({ gone, come }: Changes<T>) => ({
+      gone: gone.filter((x) => x.family === family),
+      come: come.filter((x) => x.family === family),
+    });
+    return renderFamily({
+      family,
+      before: previous?.families[family] ?? nothing(family),
+      forwards: of(forwards),
+      egresses: of(egresses),
+      guarded: desired.protected.filter((p) => p.address === undefined || p.address.family === family),
+    });
+  };
+  return { desired, families: { 4: one(4), 6: one(6) } };
+}
+
+const sameHost = (a: HostDesired, b: HostDesired): boolean =>
+  a.forwards === b.forwards && a.egresses === b.egresses && a.protected === b.protected;
+
+interface Changes<T> {
+  readonly gone: readonly T[];
+  readonly come: readonly T[];
+}
+
+/** Both in order of uid; what stayed is the same object. */
+function changesOf<T extends { readonly uid: string }>(before: readonly T[], now: readonly T[]): Changes<T> {
+  const gone: T[] = [];
+  const come: T[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < before.length || j < now.length) {
+    const [was, is] = [before[i], now[j]];
+    if (was === is) {
+      i++;
+      j++;
+    } else if (was && (!is || was.uid <= is.uid)) {
+      gone.push(was);
+      i++;
+    } else if (is) {
+      come.push(is);
+      j++;
+    }
+  }
+  return { gone, come };
+}
+
+function nothing(family: Family): FamilyRendered {
+  const table: RenderedTable = { hooks: [], chains: ShardMap.of() };
+  return {
+    family,
+    tables: { raw: table, mangle: table, filter: table, nat: table },
+    forwards: ShardMap.of(),
+    egresses: ShardMap.of(),
+    answers: ShardMap.of(),
+    trees: Object.fromEntries([...FORWARD_TREES, 'answer'].map((name) => [name, EMPTY_TREE])) as Record<TreeName, ListenerTree>,
+  };
+}
+
+/** What becomes of chains; undefined for one that goes. */
+export type Written = Record<TableName, Map<string, RenderedChain | undefined>>;
+
+function renderFamily(change: {
+  readonly family: Family;
+  readonly before: FamilyRendered;
+  readonly forwards: Changes<PlacedForward>;
+  readonly egresses: Changes<PlacedEgress>;
+  readonly guarded: readonly ProtectedListener[];
+}): FamilyRendered {
+  const { family, before } = change;
+  const written: Written = { raw: new Map(), mangle: new Map(), filter: new Map(), nat: new Map() };
+  const { answers, ...targets } = countAnswers(before.answers, change.forwards);
+  const trees = {
+    ...growTrees(before.trees, change.forwards, written),
+    answer: grown(ANSWER_TREE, before.trees.answer, targets, written.mangle),
+  };
+  const forwards = applied(before.forwards, change.forwards);
+  const egresses = applied(before.egresses, change.egresses);
+  writeOwnChains(change, written);
+  writeSharedChains({ family, forwards, egresses, trees, guarded: change.guarded }, written);
+  const tables = Object.fromEntries(
+    TABLES.map((table) => {
+      const chains = before.tables[table].chains.with(changed(before.tables[table].chains, written[table]));
+      return [table, { chains, hooks: HOOKS[family][table].filter((h) => chains.has(h.to)) }];
+    }),
+  ) as unknown as Tables;
+  return { family, tables, forwards, egresses, trees, answers };
+}
+
+function applied<T extends { readonly key: string }>(before: ShardMap<T>, { gone, come }: Changes<T>): ShardMap<T> {
+  return before.with([...gone.map((x) => [x.key, undefined] as const), ...come.map((x) => [x.key, x] as const)]);
+}
+
+/** A chain that says the same stays the same object. */
+function* changed(
+  before: ShardMap<RenderedChain>,
+  written: ReadonlyMap<string, RenderedChain | undefined>,
+): Generator<readonly [string, RenderedChain | undefined]> {
+  for (const [name, chain] of written) {
+    const old = before.get(name);
+    if (old && chain && sameChain(old, chain)) continue;
+    yield [name, chain];
+  }
+}
+
+const sameChain = (a: RenderedChain, b: RenderedChain): boolean =>
+  a.kind === b.kind && a.rules.length === b.rules.length && a.rules.every((rule, i) => rule === b.rules[i]);
+
+function growTrees(before: Trees, { gone, come }: Changes<PlacedForward>, written: Written): Omit<Trees, 'answer'> {
+  return Object.fromEntries(
+    FORWARD_TREES.map((name) => {
+      const { table, layout, listenersOf: of } = TREES[name];
+      const change = { gone: gone.flatMap((f) => of(f)), come: come.flatMap((f) => of(f)) };
+      return [name, grown(layout, before[name], change, written[table])];
+    }),
+  ) as Omit<Record<TreeName, ListenerTree>, 'answer'>;
+}
+
+/** The tree after a change; what differs of its chains goes into `written`. */
+function grown(
+  layout: TreeLayout,
+  old: ListenerTree,
+  { gone, come }: Changes<Listener>,
+  written: Written[TableName],
+): ListenerTree {
+  let tree = old;
+  if (countOf(tree) === 0) tree = treeOf(come);
+  else {
+    for (const listener of gone) tree = withoutListener(tree, listener);
+    for (const listener of come) tree = withListener(tree, listener);
+  }
+  for (const [chain, rules] of treeChains(layout, tree, old)) written.set(chain, rules);
+  return tree;
+}
+
+/** Targets that nobody had before, and those that nobody has any more. */
+function countAnswers(before: ShardMap<number>, { gone, come }: Changes<PlacedForward>) {
+  const counts = new Map<string, { readonly listener: Listener; count: number }>();
+  const add = (listener: Listener, by: number) => {
+    const known = counts.get(listener.id) ?? { listener, count: before.get(listener.id) ?? 0 };
+    counts.set(listener.id, known);
+    known.count += by;
+  };
+  for (const forward of gone) for (const listener of answersOf(forward)) add(listener, -1);
+  for (const forward of come) for (const listener of answersOf(forward)) add(listener, 1);
+  const all = [...counts.values()];
+  return {
+    answers: before.with(all.map(({ listener, count }) => [listener.id, count === 0 ? undefined : count])),
+    gone: all.filter(({ listener, count }) => count === 0 && before.has(listener.id)).map((c) => c.listener),
+    come: all.filter(({ listener, count }) => count > 0 && !before.has(listener.id)).map((c) => c.listener),
+  };
+}
+
+const own = (rules: readonly string[]): RenderedChain => ({ kind: 'own', rules });
+
+/** Chains of single forwards and egresses. */
+function writeOwnChains(
+  { forwards, egresses }: { readonly forwards: Changes<PlacedForward>; readonly egresses: Changes<PlacedEgress> },
+  { mangle, nat }: Written,
+): void {
+  for (const { key } of forwards.gone) {
+    mangle.set(allowChain(key), undefined);
+    nat.set(targetsChain(key), undefined);
+  }
+  for (const forward of forwards.come) {
+    if (forward.allow) mangle.set(allowChain(forward.key), own(allowRules(forward)));
+    const targets = targetRules(forward);
+    if (targets) nat.set(targetsChain(forward.key), own(targets));
+  }
+  for (const { key } of egresses.gone) {
+    mangle.set(egressMarkChain(key), undefined);
+    nat.set(egressChain(key), undefined);
+  }
+  for (const egress of egresses.come) {
+    mangle.set(egressMarkChain(egress.key), own(markRules(egress)));
+    nat.set(egressChain(egress.key), own(translationRules(egress)));
+  }
 }
 
 /** What stands in the forward hook besides our acceptance where we turned forwarding on: nothing but our flows is forwarded. */
-export const CLOSED: Rule = { text: `${comment('fwd', 'closed')} -j DROP` };
-const ACCEPT: Rule = { text: `-m connmark --mark ${MARK} ${comment('fwd', 'accept')} -j ACCEPT` };
-
-const EMPTY: RenderedTable = { hooks: [], chains: new Map() };
-
-/** Everything that these forwards need, in the words of iptables-save, so that comparing is comparing text. */
-export function render(desired: HostDesired): Rendered {
-  const forwards = new Map(desired.forwards.map((f) => [f.key, f]));
-  const tables: Record<TableName, RenderedTable> = { mangle: EMPTY, filter: EMPTY, nat: EMPTY };
-  if (forwards.size === 0) return { tables, forwards };
-
-  const guarded = desired.protected.filter((p) => p.address === undefined || p.address.family === 4);
-  const mangle = new Parts();
-  const nat = new Parts();
-  nat.whole(CHAINS.dispatch).push(...guarded.map((p) => ({ text: protectedRule(p), first: true })));
-  for (const forward of desired.forwards) {
-    const { key } = forward;
-    const listener = listenerMatch(forward);
-    mangle.add(CHAINS.acl, key, aclRules(forward, listener));
-    if (forward.allow.length > 0) mangle.own(allowChain(key), key, allowRules(forward));
-    nat.add(CHAINS.dispatch, key, [`${listener} ${comment(key, 'dispatch')} -j ${forwardChain(key)}`]);
-    nat.own(forwardChain(key), key, natRules(forward));
-    nat.add(CHAINS.post, key, postRules(forward));
-  }
-  if (mangle.chains.size > 0) tables.mangle = { hooks: HOOKS.mangle, chains: mangle.chains };
-  tables.filter = { hooks: HOOKS.filter, chains: new Map([[CHAINS.forward, { kind: 'own', rules: [ACCEPT] }]]) };
-  tables.nat = { hooks: HOOKS.nat, chains: nat.chains };
-  return { tables, forwards };
-}
-
-/** Gathers the chains of one table. */
-class Parts {
-  readonly chains = new Map<string, { readonly kind: ChainKind; readonly rules: Rule[] }>();
-
-  whole(chain: string): Rule[] {
-    return this.#chain(chain, 'whole');
-  }
-
-  /** Rules of one forward in the part of a chain that its key belongs to. */
-  add(chain: string, key: string, rules: readonly string[]): void {
-    if (rules.length === 0) return;
-    const name = partOf(chain, key);
-    if (!this.chains.has(name)) this.whole(chain).push({ text: `${comment('part', key.slice(0, 1))} -j ${name}` });
-    this.#chain(name, 'part').push(...rules.map((text) => ({ text, key })));
-  }
-
-  own(chain: string, key: string, rules: readonly string[]): void {
-    this.#chain(chain, 'own').push(...rules.map((text) => ({ text, key })));
-  }
-
-  #chain(name: string, kind: ChainKind): Rule[] {
-    const chain = this.chains.get(name) ?? { kind, rules: [] };
-    this.chains.set(name, chain);
-    return chain.rules;
-  }
-}
+export const CLOSED = `${comment('fwd', 'closed')} -j DROP`;
+const CLOSED_CHAIN = own([OURS, CLOSED]);
+const closedOnes = new WeakMap<FamilyRendered, FamilyRendered>();
 
 /** The same for a host that was not forwarding before us: see {@link CLOSED}. */
-export function closed(rendered: Rendered): Rendered {
+export function closed(rendered: FamilyRendered): FamilyRendered {
   const { filter } = rendered.tables;
-  if (filter.chains.size === 0) return rendered;
-  const chains = new Map([[CHAINS.forward, { kind: 'own' as const, rules: [ACCEPT, CLOSED] }]]);
-  return { ...rendered, tables: { ...rendered.tables, filter: { hooks: filter.hooks, chains } } };
+  if (!filter.chains.has(CHAINS.forward)) return rendered;
+  const known = closedOnes.get(rendered);
+  if (known) return known;
+  const chains = filter.chains.with([[CHAINS.forward, CLOSED_CHAIN]]);
+  const made = { ...rendered, tables: { ...rendered.tables, filter: { hooks: filter.hooks, chains } } };
+  closedOnes.set(rendered, made);
+  return made;
 }
 
-/** A rule for each kind of match and target that rendering can use, for detection by trying. By table. */
-export const TRIAL: Readonly<Record<TableName, readonly string[]>> = {
-  mangle: [
-    `-d 192.0.2.1/32 -i lo -p tcp -m tcp --dport 1 -m conntrack --ctstate INVALID,NEW ${comment('detect')} -j DROP`,
-    `-m addrtype --src-type LOCAL ${comment('detect')} -j RETURN`,
-  ],
-  filter: [`-m connmark --mark ${MARK} ${comment('detect')} -j ACCEPT`],
-  nat: [
-    `-p udp -m addrtype --dst-type LOCAL -m udp --dport 1 ${comment('detect')} -j RETURN`,
-    `${comment('detect')} -j CONNMARK --set-xmark ${MARK}`,
-    // DNAT is valid only below PREROUTING and OUTPUT, the others below POSTROUTING: without a jump to them they are all accepted.
-    `-p tcp ${comment('detect')} -j DNAT --to-destination 192.0.2.1:1`,
-    `-p tcp -m conntrack --ctstate DNAT --ctorigdst 192.0.2.1 --ctorigdstport 1 ${comment('detect')} -j MASQUERADE --random-fully`,
-    `${comment('detect')} -j SNAT --to-source 192.0.2.1 --random-fully`,
-  ],
-};
+export const isEmpty = ({ tables }: FamilyRendered): boolean => TABLES.every((t) => tables[t].chains.size === 0);
 
-export const isEmpty = (rendered: Rendered): boolean => TABLES.every((t) => rendered.tables[t].chains.size === 0);
-
-function protectedRule(p: ProtectedListener): string {
-  const where = p.address ? `-d ${p.address.text}/32 ` : '';
-  const local = p.address ? '' : '-m addrtype --dst-type LOCAL ';
-  return `${where}-p ${p.protocol} ${local}-m ${p.protocol} --dport ${p.port} ${comment('protected', p.kind)} -j RETURN`;
-}
-
-/**
- * What arrives at the listener. Without an address only the gateway's own addresses count (else transit traffic to other hosts would
- * be taken); with one it need not be the gateway's, for it may be routed here.
- */
-function listenerMatch(forward: PlacedForward): string {
-  const { address, interface: iface, protocol } = forward.listen;
-  return [
-    ...(address ? [`-d ${address.text}/32`] : []),
-    ...(iface === undefined ? [] : [`-i ${iface}`]),
-    `-p ${protocol}`,
-    ...(address ? [] : ['-m addrtype --dst-type LOCAL']),
-    `-m ${protocol} --dport ${listenPort(forward)}`,
-  ].join(' ');
-}
-
-function aclRules(forward: PlacedForward, listener: string): string[] {
-  const { key } = forward;
-  const rules: string[] = [];
-  // An out-of-window segment is not rewritten, reaches the local stack, and its RST would end the client's connection.
-  if (forward.listen.protocol === 'tcp')
-    rules.push(`${listener} -m conntrack --ctstate INVALID ${comment(key, 'invalid')} -j DROP`);
-  if (forward.allow.length > 0) rules.push(`${listener} ${comment(key, 'acl')} -j ${allowChain(key)}`);
-  return rules;
-}
-
-function allowRules(forward: PlacedForward): string[] {
-  const { key } = forward;
-  return [
-    ...forward.allow.map((cidr) => `${cidr.prefix === 0 ? '' : `-s ${formatCidr(cidr)} `}${comment(key, 'allow')} -j RETURN`),
-    `-m addrtype --src-type LOCAL ${comment(key, 'self')} -j RETURN`,
-    `${comment(key, 'deny')} -j DROP`,
-  ];
-}
-
-function natRules(forward: PlacedForward): string[] {
-  const { key } = forward;
-  const target = targetOf(forward);
-  return [
-    // The policy for existing flows stands in the comment, so that a process without memory can still honour it on removal.
-    `${comment(key, 'mark', forward.onChange)} -j CONNMARK --set-xmark ${MARK}`,
-    `-p ${forward.listen.protocol} ${comment(key, 'dnat')} -j DNAT --to-destination ${target.address.text}:${target.port}`,
-  ];
-}
-
-function postRules(forward: PlacedForward): string[] {
-  const { key, listen, snat } = forward;
-  const { protocol } = listen;
-  const target = targetOf(forward);
-  const original = `${listen.address ? `--ctorigdst ${listen.address.text} ` : ''}--ctorigdstport ${listenPort(forward)}`;
-  const rule = (role: string, action: string, before = '', local = '') =>
-    `${before}-d ${target.address.text}/32 -p ${protocol} ${local}-m ${protocol} --dport ${target.port} -m conntrack --ctstate DNAT ${original} -m connmark --mark ${MARK} ${comment(key, role)} -j ${action}`;
-  // Source ports are chosen at random: the kernel's own choice races between processors and then drops the packet.
-  const masquerade = 'MASQUERADE --random-fully';
-  if (snat.mode === 'masquerade') return [rule('snat', masquerade)];
-  if (snat.mode === 'address') return [rule('snat', `SNAT --to-source ${snat.address.text} --random-fully`)];
-  return [
-    ...forward.hairpin.map((cidr) => rule('hairpin', masquerade, `-s ${formatCidr(cidr)} `)),
-    rule('self', masquerade, '', '-m addrtype --src-type LOCAL '),
-  ];
-}
-
-export function listenPort(forward: PlacedForward): number {
-  const { ports } = forward.listen;
-  if (!ports || ports.first !== ports.last) throw new Error(`forward ${forward.uid} has no single port`);
-  return ports.first;
-}
-
-export function targetOf(forward: PlacedForward): { readonly address: { readonly text: string }; readonly port: number } {
-  const [target, ...others] = forward.targets;
-  if (!target || target.port === undefined || others.length > 0 || target.address.family !== 4)
-    throw new Error(`forward ${forward.uid} has no single IPv4 target`);
-  return { address: target.address, port: target.port };
-}
+export const NOTHING_DESIRED: HostDesired = { forwards: [], egresses: [], protected: [], announced: [] };

@@ -1,3 +1,4 @@
+import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
 
 /** What `iptables-save` prints: tables, their chains in order, and each chain's rules without the leading `-A CHAIN `. */
@@ -15,7 +16,7 @@ export interface SavedChain {
  * show one of `needed` (it then exits with 0 and prints only a comment, which read as "everything is gone" has flooded hosts with
  * duplicates: projectcalico/felix#2501), and SAVE_UNREADABLE for anything unknown.
  */
-export function parseSave(text: string, needed: readonly string[]): Saved {
+export function parseSave(text: string, needed: readonly string[], family: Family = 4): Saved {
   const tables = new Map<string, Map<string, { policy?: string; rules: string[] }>>();
   let table: Map<string, { policy?: string; rules: string[] }> | undefined;
   for (const line of text.split('\n')) {
@@ -23,7 +24,7 @@ export function parseSave(text: string, needed: readonly string[]): Saved {
     const start = line[0];
     if (start === '#') {
       const incompatible = /Table `([^']+)' is incompatible/.exec(line)?.[1];
-      if (incompatible !== undefined && needed.includes(incompatible)) throw foreignNativeRules(incompatible);
+      if (incompatible !== undefined && needed.includes(incompatible)) throw foreignNativeRules(incompatible, family);
       continue;
     }
     if (start === '*') {
@@ -75,11 +76,12 @@ export function parseList(text: string): Saved {
   return tables;
 }
 
-export function foreignNativeRules(table: string): AppError {
+export function foreignNativeRules(table: string, family: Family): AppError {
+  const name = `${family === 6 ? 'ip6' : 'ip'} ${table}`;
   return new AppError({
     code: 'FAILED_PRECONDITION',
     reason: 'FOREIGN_NATIVE_RULES',
-    message: `the table "ip ${table}" holds rules that were written with nft and that iptables cannot show, so gwctl cannot tell what is there; find them with "nft list table ip ${table}" and move them into a table of their own`,
+    message: `the table "${name}" holds rules that were written with nft and that iptables cannot show, so gwctl cannot tell what is there; find them with "nft list table ${name}" and move them into a table of their own`,
     metadata: { table },
   });
 }

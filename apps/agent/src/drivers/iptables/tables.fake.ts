@@ -1,9 +1,12 @@
+import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { TableName } from './layout.js';
 import type { Saved, SavedChain } from './save-format.js';
 import { type Batch, type IptablesTables, touchedChains, type Variant } from './tables.js';
+import type { Feature } from './trial.js';
 
 const BUILT_IN: Readonly<Record<TableName, readonly string[]>> = {
+  raw: ['PREROUTING', 'OUTPUT'],
   mangle: ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'],
   filter: ['INPUT', 'FORWARD', 'OUTPUT'],
   nat: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
@@ -17,15 +20,19 @@ type Chains = Map<string, { policy?: string; rules: string[] }>;
  */
 export class FakeTables implements IptablesTables {
   readonly variant: Variant;
+  readonly family: Family;
   /** Every transaction that was carried out, in order. */
   readonly committed: Batch[] = [];
+  /** What this host lacks. */
+  missing: ReadonlyMap<Feature, string> = new Map();
   /** How often somebody read or wrote. */
   calls = 0;
   readonly #tables = new Map<string, Chains>();
   #failures: { readonly table: TableName; readonly error: Error }[] = [];
 
-  constructor(options: { readonly variant?: Variant } = {}) {
+  constructor(options: { readonly variant?: Variant; readonly family?: Family } = {}) {
     this.variant = options.variant ?? 'nft';
+    this.family = options.family ?? 4;
     for (const [table, chains] of Object.entries(BUILT_IN))
       this.#tables.set(table, new Map(chains.map((c) => [c, { policy: 'ACCEPT', rules: [] }])));
   }
@@ -69,9 +76,17 @@ export class FakeTables implements IptablesTables {
     );
   }
 
-  async tryOut(): Promise<void> {
+  async tryOut(): Promise<ReadonlyMap<Feature, string>> {
     const failure = this.#failures.shift();
     if (failure) throw failure.error;
+    return this.missing;
+  }
+
+  /** With `[1:60]` before each rule: one packet each. */
+  async readCounters(table: TableName): Promise<string> {
+    return this.rules(table)
+      .map((rule) => `[1:60] -A ${rule}\n`)
+      .join('');
   }
 
   #commit({ table, lines }: Batch): void {

@@ -37,7 +37,8 @@ describe('ProgramTables', () => {
         program: 'iptables-nft-restore',
         args: ['--noflush', '--verbose', '-w', '5'],
         stdin: '*nat\n-A GWCTL-DISP -j RETURN\nCOMMIT\n# gwctl table nat\n*nat\n-S GWCTL-DISP\nCOMMIT\n# gwctl done\n',
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
+        maxOutputBytes: 256 * 2 ** 20,
         untilLine: '# gwctl done',
       },
     ]);
@@ -106,8 +107,16 @@ describe('ProgramTables', () => {
       answer: (c) => (c.stdin?.includes(':GWCTL-DETECT') ? { exitCode: 1, stderr: 'no such target' } : {}),
     });
     await expect(nft.tryOut()).rejects.toMatchObject({ reason: 'COMMAND_FAILED' });
-    expect(exec.commands.slice(1).map((c) => c.stdin)).toEqual(
-      ['mangle', 'filter', 'nat'].map((t) => `*${t}\n-F GWCTL-DETECT\n-X GWCTL-DETECT\nCOMMIT\n`),
-    );
+    const clear = (tables: readonly string[]) => tables.map((t) => `*${t}\n-F GWCTL-DETECT\n-X GWCTL-DETECT\nCOMMIT\n`);
+    const cleared = exec.commands.map((c) => c.stdin).filter((text) => !text?.includes(':GWCTL-DETECT'));
+    // Everything at once first, then only what cannot be done without.
+    expect(cleared).toEqual([...clear(['raw', 'mangle', 'filter', 'nat']), ...clear(['mangle', 'filter', 'nat'])]);
+  });
+
+  it('says which features a host lacks', async () => {
+    const { tables: nft } = tables({
+      answer: (c) => (c.stdin?.includes('--helper') ? { exitCode: 1, stderr: 'no such helper' } : lists(c)),
+    });
+    expect([...(await nft.tryOut())]).toEqual([['ftp', expect.stringContaining('no such helper')]]);
   });
 });

@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import type { HostDesired } from '../../planner/types.js';
+import { MemoryFlows } from '../../system/conntrack.fake.js';
+import { IpForwarding } from '../../system/ip-forwarding.js';
+import { MemorySysctl, MemorySysctlRecord } from '../../system/sysctl.fake.js';
+import { IptablesDriver } from './driver.js';
+import type { Rendered } from './render.js';
+import { FakeTables } from './tables.fake.js';
+import { anyForwards, desired, egressOf } from './testing.js';
+
+/** Tries until it works: a failure that was injected may hit a later state that touches its table. */
+async function again<T>(attempt: () => Promise<T>, attempts = 9): Promise<T> {
+  return attempt().catch((error) => {
+    if (attempts === 0) throw error;
+    return again(attempt, attempts - 1);
+  });
+}
+
+it('gets from any state to any other, whatever fails in between, and then has nothing left to do', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(anyForwards, fc.boolean(), fc.option(fc.constantFrom('raw', 'mangle', 'filter', 'nat'))), {
+        maxLength: 5,
+      }),
+      async (states) => {
+        const tables = { 4: new FakeTables(), 6: new FakeTables({ family: 6 }) };
+        const sysctl = new MemorySysctl();
+        sysctl.values.set('net.ipv6.conf.all.forwarding', '0');
+        const forwarding = (family: 4 | 6) =>
+          new IpForwarding({ sysctl, record: new MemorySysctlRecord(), family, interfaces: async () => [] });
+        const live = new IptablesDriver({
+          tables,
+          flows: new MemoryFlows(),
+          forwarding: forwarding(4),
+          forwarding6: forwarding(6),
+          now: () => 1,
+        });
+        let last: Rendered | undefined;
+        const to = async (host: HostDesired) => {
+          const rendered = live.render(host, last);
+          last = rendered;
+          await live.apply(live.diff(rendered, live.mirror() ?? (await live.observe())));
+          return rendered;
+        };
+        for (const [forwards, leaving, failing] of states) {
+          if (failing) for (const family of [4, 6] as const) tables[family].failOnce(failing as 'nat', new Error('injected'));
+          const rendered = await again(() => to(desired(forwards, leaving ? [egressOf(90)] : [])));
+          // What is remembered is what is there.
+          expect(live.diff(rendered, live.mirror() ?? (await live.observe())).steps).toEqual([]);
+          const observed = await live.observe();
+          expect(live.diff(rendered, observed).steps).toEqual([]);
+          expect(live.drift(rendered, observed)).toEqual([]);
+        }
+        await again(() => to(desired([])));
+        for (const { rules } of Object.values(tables).map((t) => ({ rules: TABLES.flatMap((name) => t.rules(name)) })))
+          expect(rules).toEqual([]);
+      },
+    ),
+    { numRuns: 80 },
+  );
+});
+
+const TABLES = ['raw', 'mangle', 'filter', 'nat'] as const;
