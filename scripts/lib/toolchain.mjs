@@ -170,6 +170,14 @@ const PACKAGES = {
   mount: 'mount',
   env: 'coreutils',
   hostname: 'hostname',
+  mariadbd: 'mariadb-server-core',
+  'mariadb-install-db': 'mariadb-server-core',
+  mariadb: 'mariadb-client-core',
+  vsftpd: 'vsftpd',
+  named: 'bind9',
+  dig: 'bind9-dnsutils',
+  nginx: 'nginx',
+  openssl: 'openssl',
 };
 
 /** Which of these system programs are missing, as the Debian packages that bring them. */

@@ -10,6 +10,8 @@ let world: World;
 
 beforeAll(async () => {
   world = await World.start({ name: 'bad-input' });
+  // Where nothing answers at the target, a forward is in place and yet not well.
+  await world.serve('gitbucket', '192.168.2.122:10022');
   await world.gwctl(['forward', 'add', 'taken', ...on('192.168.1.10:10022'), '--wait']);
 });
 afterAll(() => world?.stop());

@@ -207,12 +207,13 @@ describe('what is sent (S27, S33)', () => {
     await create(4002, {}, labels(64));
     const invalid = { code: 'INVALID_ARGUMENT' };
     await expect(create(65536, {})).rejects.toMatchObject(invalid);
-    await expect(create(0, {})).rejects.toMatchObject(invalid);
     await expect(create(4003, { description: 'x'.repeat(257) })).rejects.toMatchObject(invalid);
     await expect(create(4004, {}, labels(65))).rejects.toMatchObject(invalid);
     await expect(create(4005, { description: 'x'.repeat(2 << 20) })).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
     const wide = { listen: { protocol: 'PROTOCOL_TCP', ports: { first: 1000, last: 5096 } } };
     await expect(create(4006, wide)).rejects.toMatchObject(invalid);
+    const fromNothing = { listen: { protocol: 'PROTOCOL_TCP', ports: { first: 0, last: 9 } } };
+    await expect(create(4007, fromNothing)).rejects.toMatchObject(invalid);
   });
 });
 

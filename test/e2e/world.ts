@@ -11,11 +11,12 @@ import {
   type WhoServer,
   waitFor,
 } from '../lab/index.js';
-import { createScenario1, type Scenario1Host } from '../lab/scenario1.js';
-import { checkout, program } from './checkout.js';
+import { createScenario1, type Scenario1Host, scenario1 } from '../lab/scenario1.js';
+import { checkout } from './checkout.js';
+import { Deployment } from './deployment.js';
 import { KernelRules, type Variant } from './kernel-rules.js';
 import { Operator } from './operator.js';
-import { AgentProgram, ControlProgram, configFile, joinGateway } from './programs.js';
+import type { AgentProgram, ControlProgram } from './programs.js';
 
 export interface WorldOptions {
   /** In the names of the namespaces; unique among worlds that run at the same time. */
@@ -40,24 +41,39 @@ export interface EventOutput {
   readonly drift?: { readonly cause: string; readonly object: string; readonly process?: string };
 }
 
-const CONTROL_ADDRESS = '192.168.1.5';
-
 export class World {
-  readonly server = `${CONTROL_ADDRESS}:7443`;
-  readonly caFile: string;
-  readonly tokenFile: string;
   readonly rules: KernelRules;
   #api: Operator | undefined;
 
   private constructor(
-    readonly lab: Lab<Scenario1Host>,
-    readonly control: ControlProgram,
-    readonly agent: AgentProgram,
+    private readonly site: Deployment<Scenario1Host>,
     variant: Variant,
   ) {
-    this.caFile = join(lab.path, 'control', 'ca.crt');
-    this.tokenFile = join(lab.path, 'control', 'admin.token');
-    this.rules = new KernelRules(lab.host('gw1'), variant);
+    this.rules = new KernelRules(site.lab.host('gw1'), variant);
+  }
+
+  get lab(): Lab<Scenario1Host> {
+    return this.site.lab;
+  }
+
+  get control(): ControlProgram {
+    return this.site.control;
+  }
+
+  get agent(): AgentProgram {
+    return this.site.agent;
+  }
+
+  get server(): string {
+    return this.site.server;
+  }
+
+  get caFile(): string {
+    return this.site.caFile;
+  }
+
+  get tokenFile(): string {
+    return this.site.tokenFile;
   }
 
   get dir(): string {
@@ -66,30 +82,22 @@ export class World {
 
   static async start(options: WorldOptions): Promise<World> {
     labMode();
-    const say = options.progress ?? (() => undefined);
     const driver = options.driver ?? 'iptables-nft';
     const lab = await createScenario1(options.name);
-    const control = new ControlProgram({
-      host: lab.host('control'),
-      dataDir: join(lab.path, 'control'),
-      address: CONTROL_ADDRESS,
-      ...(options.controlFlags ? { flags: options.controlFlags } : {}),
-    });
-    const agent = new AgentProgram({ host: lab.host('gw1'), stateDir: join(lab.path, 'gw1'), driver });
-    const world = new World(lab, control, agent, driver === 'nftables' ? 'iptables-nft' : driver);
     try {
       await options.before?.(lab);
-      say('starting the control plane with its embedded PostgreSQL on 192.168.1.5');
-      await control.start();
-      await world.gwctl(['login', '--server', world.server, '--ca', world.caFile, '--token-file', world.tokenFile]);
-      say('adding gateway gw1, joining and starting its agent on 192.168.1.10');
-      const joinString = (await world.gwctl(['gateway', 'add', 'gw1', '--label', 'site=tokyo'])).stdout.trim();
-      const joined = await world.join(joinString);
-      if (joined.code !== 0) throw new Error(`join failed: ${joined.stderr}`);
-      await agent.start();
-      return world;
+      const site = await Deployment.start({
+        lab,
+        control: { host: 'control', address: scenario1.control },
+        gateway: 'gw1',
+        driver,
+        labels: ['site=tokyo'],
+        ...(options.controlFlags ? { controlFlags: options.controlFlags } : {}),
+        ...(options.progress ? { progress: options.progress } : {}),
+      });
+      return new World(site, driver === 'nftables' ? 'iptables-nft' : driver);
     } catch (error) {
-      await world.stop().catch((second) => {
+      await lab.destroy().catch((second) => {
         throw new AggregateError([error, second], 'the world did not come up, and did not go down cleanly');
       });
       throw error;
@@ -102,15 +110,11 @@ export class World {
 
   /** Runs gwctl as the operator, on the control plane's host. */
   gwctl(args: readonly string[], options: { allowFailure?: boolean; timeoutMs?: number } = {}): Promise<CommandResult> {
-    return this.lab.host('control').exec([program('gwctl'), ...args], {
-      timeoutMs: 45_000,
-      env: { GWCTL_CONFIG: configFile(this.lab.path) },
-      ...options,
-    });
+    return this.site.gwctl(args, options);
   }
 
   join(joinString: string, stateDir = 'gw1'): Promise<CommandResult> {
-    return joinGateway(this.lab.host('gw1'), join(this.lab.path, stateDir), joinString);
+    return this.site.join(joinString, stateDir);
   }
 
   /** The API without a process for each call. */
@@ -184,7 +188,7 @@ export class World {
   /** The ports for which the gateway has a DNAT rule of ours. */
   async forwardedPorts(): Promise<number[]> {
     const ports = (await this.rules.all('nat')).flatMap((line) => {
-      const port = /^-A GWCTL-DISP.* --dport (\d+) .*-j GWCTL-F-/.exec(line)?.[1];
+      const port = /^-A GWCTL-.* --dport (\d+) .*-j DNAT /.exec(line)?.[1];
       return port ? [Number(port)] : [];
     });
     return [...new Set(ports)].sort((a, b) => a - b);
