@@ -1,4 +1,5 @@
 /** What a spec and the program in the gateway's namespace say to each other: JSON lines. Types only. */
+import type { RawEgressSpec } from '@gwctl/shared/domain/egress';
 import type { RawTrafficSpec } from '@gwctl/shared/domain/forward';
 
 /** A forward as it would come from the control plane. */
@@ -8,13 +9,32 @@ export interface WantedForward {
   readonly spec: RawTrafficSpec;
 }
 
+/** An egress as it would come from the control plane. */
+export interface WantedEgress {
+  readonly uid: string;
+  readonly name: string;
+  readonly spec: RawEgressSpec;
+}
+
+/** All that one reconcile starts from, beside what is read from the host. */
+export interface Wanted {
+  readonly forwards: readonly WantedForward[];
+  readonly egresses: readonly WantedEgress[];
+  /** Good answers of a DNS server, by name. A name that is not among them was never resolved. */
+  readonly names: Readonly<Record<string, readonly string[]>>;
+  /** Targets that did not answer their health check: `ADDRESS:PORT`, or the address alone where there is no port. */
+  readonly unhealthy: readonly string[];
+}
+
 export type GatewayCommand =
   /** A driver without memory, as a fresh agent would have. */
-  | { op: 'start'; driver: 'auto' | 'nftables' | 'iptables-nft' | 'iptables-legacy'; stateDir: string }
+  | { op: 'start'; driver: 'auto' | 'iptables' | 'nftables' | 'iptables-nft' | 'iptables-legacy'; stateDir: string }
   /** One reconcile. `fresh`: read everything back instead of trusting the mirror. */
-  | { op: 'want'; forwards: readonly WantedForward[]; fresh: boolean }
+  | ({ op: 'want'; fresh: boolean } & Wanted)
   /** Read back and compare with what was last applied. */
   | { op: 'look' }
+  /** What passed so far. */
+  | { op: 'count' }
   | { op: 'cleanUp' }
   | { op: 'cleanLeftovers' }
   | { op: 'watch' }
@@ -27,7 +47,7 @@ export interface Started {
 }
 
 export interface Reconciled {
-  /** By name: `place`, `disabled`, `expired` or the reason of the refusal. */
+  /** By name: `place`, `place-egress`, `wait`, `disabled`, `expired` or the reason of the refusal. */
   readonly verdicts: Readonly<Record<string, string>>;
   /** Titles. */
   readonly steps: readonly string[];
@@ -44,6 +64,13 @@ export interface Looked {
     readonly message: string;
     readonly forwards: readonly string[];
   }[];
+}
+
+/** By name of the forward or egress; the driver's own words. */
+export interface Counted {
+  readonly counters: Readonly<
+    Record<string, { readonly packets: number; readonly bytes: number; readonly flows: number; readonly refused: number }>
+  >;
 }
 
 export interface Seen {

@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { checkout } from '../e2e/checkout.js';
 import type { Host, RunningProcess } from '../lab/index.js';
-import type { GatewayCommand, Looked, Reconciled, Seen, Started, WantedForward } from './gateway-protocol.js';
+import type { Counted, GatewayCommand, Looked, Reconciled, Seen, Started, Wanted, WantedForward } from './gateway-protocol.js';
 import type { TableDriver } from './topology.js';
 
 /** What the driver said no to, with its reason. */
@@ -13,6 +14,9 @@ export class GatewayError extends Error {
     super(message);
   }
 }
+
+/** Everything but the forwards; default: nothing else is wanted, no name known, every target well, and the mirror trusted. */
+export type WantOptions = Partial<Omit<Wanted, 'forwards'>> & { readonly fresh?: boolean };
 
 interface Answer {
   readonly id: number;
@@ -41,21 +45,26 @@ export class Gateway {
   }
 
   static async on(host: Host): Promise<Gateway> {
-    const program = fileURLToPath(new URL('./gateway-main.ts', import.meta.url));
+    // As source, whether or not whoever starts it is compiled: its imports are relative to where it stands.
+    const program = join(checkout, 'test/packet-table/gateway-main.ts');
     const running = await host.spawn([process.execPath, '--no-warnings', program], { ready: /"id":0/ });
     return new Gateway(running);
   }
 
-  start(driver: TableDriver | 'auto', stateDir: string): Promise<Started> {
+  start(driver: TableDriver | 'auto' | 'iptables', stateDir: string): Promise<Started> {
     return this.#call({ op: 'start', driver, stateDir });
   }
 
-  want(forwards: readonly WantedForward[], options: { fresh?: boolean } = {}): Promise<Reconciled> {
-    return this.#call({ op: 'want', forwards, fresh: options.fresh ?? false });
+  want(forwards: readonly WantedForward[], options: WantOptions = {}): Promise<Reconciled> {
+    return this.#call({ op: 'want', forwards, egresses: [], names: {}, unhealthy: [], fresh: false, ...options });
   }
 
   async look(): Promise<Looked['drift']> {
     return (await this.#call<Looked>({ op: 'look' })).drift;
+  }
+
+  async count(): Promise<Counted['counters']> {
+    return (await this.#call<Counted>({ op: 'count' })).counters;
   }
 
   cleanUp(): Promise<void> {

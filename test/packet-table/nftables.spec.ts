@@ -136,6 +136,38 @@ describe.each(['iptables-nft', 'iptables-legacy'] as const)('nftables beside %s 
     await nft('delete table inet fw');
   });
 
+  it('native chain that ends in a reject, as firewalld makes them: named, and open again once the rule is pasted', async () => {
+    await gateway.want(FORWARDS);
+    await nft(
+      'add table inet fw\nadd chain inet fw guard { type filter hook forward priority 10; }\nadd rule inet fw guard reject',
+    );
+    expect(await reached()).not.toBe('10.0.0.10:8443');
+    expect((await gateway.want(FORWARDS, { fresh: true })).conditions.ForwardOpen).toBe('FORWARD_BLOCKED');
+    await lab.host('gw').exec(['nft', 'insert', 'rule', 'inet', 'fw', 'guard', 'ct', 'status', 'dnat', 'accept']);
+    expect(await reached()).toBe('10.0.0.10:8443');
+    expect((await gateway.want(FORWARDS, { fresh: true })).conditions.ForwardOpen).toBe('COMPANION_RULE');
+    await nft('delete table inet fw');
+  });
+
+  it('drift of a chain of several targets, and a table of IPv6: found and put right', async () => {
+    const wanted = [
+      forward(`${VIP}:443/tcp`, ['10.0.0.10:8443', '10.0.0.10:80']),
+      forward('[2001:db8:cafe::10]:443/tcp', '[fd00:10::10]:8443'),
+    ];
+    await gateway.want(wanted);
+    const pool = /chain (pool\/[0-9a-f]{8})/.exec(
+      (await lab.host('gw').exec(['nft', 'list', 'table', 'ip', 'gwctl'])).stdout,
+    )?.[1];
+    await nft(`flush chain ip gwctl ${pool}\ndelete element ip6 gwctl to-at { 2001:db8:cafe::10 . tcp . 443 }`);
+    expect((await gateway.look()).map(({ cause, object, forwards }) => [cause, object, forwards])).toEqual([
+      ['altered', 'gwctl/pool-chains', [wanted[0]?.name]],
+      ['missing', 'ip6 gwctl/to-at', [wanted[1]?.name]],
+    ]);
+    await gateway.want(wanted, { fresh: true });
+    expect(await gateway.look()).toEqual([]);
+    expect((await gateway.want(wanted, { fresh: true })).steps).toEqual([]);
+  });
+
   it('ICMP errors of our flows pass', async () => {
     const wanted = [forward(`${VIP}:777/udp`, '10.0.0.31:7'), forward('778/udp', '10.0.0.31:8', { snat: 'none' })];
     const theirs = await Gateway.on(lab.host('gw'));

@@ -63,10 +63,12 @@ describe.each(IPTABLES_DRIVERS)('rules of ours and of others, with %s', (driver)
     expect(await everything()).toEqual(before);
   });
 
-  it('auto finds the variant that the host uses, and leaves the other alone', async () => {
-    const started = await gateway.start('auto', lab.directory('state'));
-    expect(started.driver).toBe(driver);
+  it('iptables is the variant that the host uses; auto prefers nftables', async () => {
+    const found: string[] = [];
+    for (const preference of ['iptables', 'auto'] as const)
+      found.push((await gateway.start(preference, lab.directory('state'))).driver);
     await gateway.start(driver, lab.directory('state'));
+    expect(found).toEqual([driver, 'nftables']);
   });
 
   it('takes away what an agent with the other variant left, once its own is in place', async () => {
@@ -137,7 +139,7 @@ describe.each(IPTABLES_DRIVERS)('rules of ours and of others, with %s', (driver)
     it('a rule of ours edited: found with the forward concerned', async () => {
       await gateway.want(FORWARDS);
       const save = (await lab.host('gw').exec([`${driver}-save`, '-t', 'nat'])).stdout;
-      const [, chain = '', rule = ''] = /^-A (GWCTL-F-\w+) (.*10\.0\.0\.10:8443)$/m.exec(save) ?? [];
+      const [, chain = '', rule = ''] = /^-A (GWCTL-\S+) (.*--to-destination 10\.0\.0\.10:8443)$/m.exec(save) ?? [];
       await lab.host('gw').exec([`${driver}-restore`, '--noflush'], {
         stdin: `*nat\n-D ${chain} ${rule}\n-A ${chain} ${rule.replace('10.0.0.10:8443', '10.0.0.50:9999')}\nCOMMIT\n`,
       });
