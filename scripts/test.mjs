@@ -1,5 +1,6 @@
 // `npm test` and `npm run test:long`: everything that must be true, with the real parts. Ends with one line that counts.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { labCommand } from './enter-lab.mjs';
@@ -53,8 +54,11 @@ function check(name, argv) {
   }
 }
 
-/** Runs one vitest configuration and adds up what it counted. A run that ends without a count is a failure. */
-function tests(name, args, wrap = (argv) => argv, env = {}) {
+/**
+ * Runs one vitest configuration and adds up what it counted. A run that ends without a count is a failure. `aside`: it runs beside
+ * another, so what it says is said when it is done.
+ */
+async function tests(name, args, { wrap = (argv) => argv, env = {}, aside = false } = {}) {
   say(`tests: ${name}`);
   const report = join(work, `${name.replaceAll(/\W+/g, '-')}.json`);
   const missed = `${report}.not-run`;
@@ -68,11 +72,16 @@ function tests(name, args, wrap = (argv) => argv, env = {}) {
     ...args,
     ...filters,
   ]);
-  const result = spawnSync(argv[0], argv.slice(1), {
+  const child = spawn(argv[0], argv.slice(1), {
     cwd: root,
     env: environment({ GWCTL_NOT_RUN_FILE: missed, ...(long ? { GWCTL_LONG: '1' } : {}), ...env }),
-    stdio: ['ignore', 2, 2],
+    stdio: aside ? ['ignore', 'pipe', 'pipe'] : ['ignore', 2, 2],
   });
+  const said = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => said.push(chunk));
+  const [status, signal] = await once(child, 'close');
+  const result = { status, signal };
+  if (said.length > 0) process.stderr.write(Buffer.concat([Buffer.from(`\n${name}:\n`), ...said]));
   const counted = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
   if (counted) {
     total.passed += counted.numPassedTests;
@@ -96,8 +105,17 @@ if (filters.length === 0) {
   check('protos: lint', ['buf', 'lint']);
   check('protos: nothing released is broken', ['buf', 'breaking', '--against', 'proto/baseline.binpb']);
 }
-tests('programs and packages', ['--config', 'vitest.config.ts', ...(filters.length ? ['--passWithNoTests'] : [])]);
-tests('in namespaces', ['--config', 'test/vitest.config.ts', ...(filters.length ? ['--passWithNoTests'] : [])], labCommand);
+const maybe = filters.length > 0 ? ['--passWithNoTests'] : [];
+await tests('programs and packages', ['--config', 'vitest.config.ts', ...maybe]);
+const inLab = (name, part, options = {}) =>
+  tests(name, ['--config', 'test/vitest.config.ts', ...maybe], { wrap: labCommand, env: { GWCTL_TEST_PART: part }, ...options });
+const packets = () => inLab('in namespaces: packets and hosts', 'packets', { aside: !long });
+const programs = () => inLab('in namespaces: the whole of it', 'programs');
+// Packets mostly wait for what does not come, so the two can share a machine. Figures are taken alone.
+if (long) {
+  await packets();
+  await programs();
+} else await Promise.all([packets(), programs()]);
 rmSync(work, { recursive: true, force: true });
 
 total.skipped += notRun.length;

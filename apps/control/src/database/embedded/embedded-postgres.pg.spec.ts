@@ -54,16 +54,18 @@ describe('embedded PostgreSQL', () => {
     process.kill(await postmaster(), 'SIGKILL');
     const began = performance.now();
     const failures: unknown[] = [];
-    let written = 0;
-    while (written === 0) {
+    // Its other processes live for a moment longer than it does, and may still write.
+    let back = false;
+    while (!back && performance.now() - began < 5_000) {
       const attempt = database.transaction((tx) => tx.$executeRaw`INSERT INTO t VALUES (1)`);
       await attempt.then(
-        () => written++,
+        () => {
+          back = failures.length > 0;
+        },
         (error) => failures.push(error),
       );
     }
-    expect(performance.now() - began).toBeLessThan(5_000);
-    expect(failures.length).toBeGreaterThan(0);
+    expect(back).toBe(true);
     for (const failure of failures) expect(failure).toMatchObject({ code: 'UNAVAILABLE', reason: 'DATABASE_UNAVAILABLE' });
     expect(failures[0]).toBeInstanceOf(AppError);
     await database.close();
