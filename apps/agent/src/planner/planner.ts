@@ -239,7 +239,11 @@ export class Planner {
     const { facts } = input;
     const { capabilities } = this.#options;
     const found = refusals(forward, facts, capabilities);
-    const rival = this.#claims.rivalsOf(memo).find((m) => m.carried);
+    // The first in order of uid: whom the index finds first depends on who came first.
+    const [rival] = this.#claims
+      .rivalsOf(memo)
+      .filter((m) => m.carried)
+      .sort((x, y) => (x.uid < y.uid ? -1 : 1));
     if (rival)
       found.refuse(
         'LISTENER_TAKEN',
