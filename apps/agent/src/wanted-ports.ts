@@ -1,4 +1,5 @@
 import { transports } from '@gwctl/shared/domain/forward';
+import { changesOf } from './planner/sorted.js';
 import type { ReadEntry } from './planner/types.js';
 
 /** The ports that forwards want, by transport protocol, kept up to date with each change of them. */
@@ -10,24 +11,9 @@ export class WantedPorts {
   /** `entries` in order of uid; what is the same object is not looked at again. */
   update(entries: readonly ReadEntry[]): this {
     if (entries === this.entries) return this;
-    let j = 0;
-    for (const entry of entries) {
-      let old = this.entries[j];
-      while (old !== undefined && old !== entry && old.uid < entry.uid) {
-        this.count(old, -1);
-        old = this.entries[++j];
-      }
-      if (old === entry) {
-        j++;
-        continue;
-      }
-      if (old?.uid === entry.uid) {
-        this.count(old, -1);
-        j++;
-      }
-      this.count(entry, 1);
-    }
-    for (const gone of this.entries.slice(j)) this.count(gone, -1);
+    const { gone, come } = changesOf(this.entries, entries);
+    for (const entry of gone) this.count(entry, -1);
+    for (const entry of come) this.count(entry, 1);
     this.entries = entries;
     return this;
   }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
@@ -8,6 +7,7 @@ import type { Exec } from '../system/exec.js';
 import { type FlowTracking, flowTracking } from '../system/flow-tracking.js';
 import { generationReader } from '../system/generation.js';
 import { IpForwarding } from '../system/ip-forwarding.js';
+import { legacyTables } from '../system/legacy-tables.js';
 import type { LinkReader } from '../system/links.js';
 import { ProcFlowSources } from '../system/proc-flows.js';
 import { ruleWatch } from '../system/rule-watch.js';
@@ -295,17 +295,5 @@ function ofMissingProgram(error: unknown): Saved {
   throw error;
 }
 
-/**
- * Names of the tables of iptables-legacy in this network namespace; empty, or no file at all, where it was never used. Whoever may not
- * read the file does not know, so the program itself is asked.
- */
-async function readLegacyTables(family: Family): Promise<string> {
-  try {
-    return await readFile(`/proc/net/ip${family === 6 ? '6' : ''}_tables_names`, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return '';
-    if (code === 'EACCES') return 'unknown';
-    throw error;
-  }
-}
+/** Whoever may not read them asks the program itself. */
+const readLegacyTables = (family: Family): Promise<string> => legacyTables(family, 'unknown');

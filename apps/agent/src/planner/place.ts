@@ -1,3 +1,4 @@
+import { familyOfEgress } from '@gwctl/shared/domain/egress';
 import { familyOf, type Snat, transports } from '@gwctl/shared/domain/forward';
 import { type Cidr, formatCidr, type IpAddress, mergeCidrs, networkOf, parseCidr } from '@gwctl/shared/domain/ip';
 import type { Condition } from '@gwctl/shared/domain/status';
@@ -70,7 +71,7 @@ export function place(forward: DesiredForward, key: string, question: PlaceQuest
 }
 
 export function placeEgress({ uid, generation, spec }: DesiredEgress, key: string): PlacedEgress {
-  const family = spec.sources[0]?.family ?? 4;
+  const family = familyOfEgress(spec);
   return {
     uid,
     generation,

@@ -2,7 +2,8 @@ import { parseTrafficSpec, type RawTrafficSpec } from '@gwctl/shared/domain/forw
 import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planForwards, wantedPorts } from './plan.js';
+import { planForwards } from '../testing/plan-forwards.js';
+import { WantedPorts } from '../wanted-ports.js';
 import type { DesiredForward, DriverCapabilities, HostFacts, Verdict } from './types.js';
 
 const ip = (text: string): IpAddress => {
@@ -266,9 +267,14 @@ describe('several forwards', () => {
   });
 });
 
-it('wantedPorts tells which sockets matter', () => {
-  expect(wantedPorts([desired({ ports: [80, 82] }), desired({ protocol: 'udp', ports: [53, 53] }, 2)])).toEqual({
-    tcp: new Set([80, 81, 82]),
-    udp: new Set([53]),
-  });
+it('WantedPorts tells which sockets matter', () => {
+  const entries = [desired({ ports: [80, 82] }), desired({ protocol: 'udp', ports: [53, 53] }, 2)].map((forward) => ({
+    kind: 'forward' as const,
+    uid: forward.uid,
+    forward,
+  }));
+  const ports = new WantedPorts().update(entries);
+  const wanted = (of: { has(port: number): boolean }) =>
+    Array.from({ length: 65_536 }, (_, port) => port).filter((p) => of.has(p));
+  expect([wanted(ports.tcp), wanted(ports.udp)]).toEqual([[80, 81, 82], [53]]);
 });

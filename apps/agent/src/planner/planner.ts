@@ -7,7 +7,7 @@ import { equal } from './equal.js';
 import { Memo } from './memo.js';
 import { place, placeEgress } from './place.js';
 import { egressRefusals, refusals } from './refusals.js';
-import { put } from './sorted.js';
+import { put, sameEnds } from './sorted.js';
 import type {
   AnnouncedAddress,
   DesiredEgress,
@@ -147,11 +147,7 @@ export class Planner {
     const removed: Memo[] = [];
     if (entries === earlier) return { memos: before, dirty, removed };
     // What changes is near together, as a rule: what is the same before and behind it is not looked at one by one.
-    const shorter = Math.min(entries.length, earlier.length);
-    let from = 0;
-    while (from < shorter && entries[from] === earlier[from]) from++;
-    let tail = 0;
-    while (tail < shorter - from && entries[entries.length - 1 - tail] === earlier[earlier.length - 1 - tail]) tail++;
+    const { head: from, tail } = sameEnds(entries, earlier);
     const memos: Memo[] = [];
     const end = before.length - tail;
     let j = from;

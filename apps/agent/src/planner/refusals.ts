@@ -1,3 +1,4 @@
+import { familyOfEgress } from '@gwctl/shared/domain/egress';
 import { familyOf, type Target, transports } from '@gwctl/shared/domain/forward';
 import { contains, type IpAddress, networkOf } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
@@ -152,7 +153,7 @@ function checkAnnounced({ spec }: DesiredForward, facts: HostFacts, found: Refus
 /** What speaks against carrying an egress. */
 export function egressRefusals({ spec }: DesiredEgress, facts: HostFacts, can: DriverCapabilities): Refusals {
   const found = new Refusals();
-  const family = spec.sources[0]?.family ?? 4;
+  const family = familyOfEgress(spec);
   if (!can.egress || !can.families.includes(family))
     found.refuse('NOT_SUPPORTED_YET', 'sources', `the driver of this gateway cannot translate what leaves over IPv${family}`);
   if (!facts.interfaces.includes(spec.outInterface))

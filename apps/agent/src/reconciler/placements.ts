@@ -2,6 +2,7 @@ import { formatCidr } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
 import type { Condition, Counters, Drift, PlacementStateWord } from '@gwctl/shared/domain/status';
 import type { DriverName } from '../drivers/driver.js';
+import { changesOf } from '../planner/sorted.js';
 import type { Judgement, PlacedEgress } from '../planner/types.js';
 import type { PlacementStatus } from './placement-status.js';
 
@@ -78,20 +79,11 @@ export class Placements {
     const before = this.judgements;
     const all = concerned === 'all' || this.concerned === 'all';
     const special = all ? new Set<string>() : new Set([...concerned, ...this.concerned]);
-    // Of tens of thousands nearly all are the same at the beginning and at the end.
-    const most = Math.min(before.length, judgements.length);
-    let head = 0;
-    while (head < most && before[head] === judgements[head]) head++;
-    let tail = 0;
-    while (tail < most - head && before[before.length - 1 - tail] === judgements[judgements.length - 1 - tail]) tail++;
-    const old = new Map(before.slice(head, before.length - tail).map((j) => [j.uid, j]));
-    const due: Due[] = [];
-    for (const judgement of judgements.slice(head, judgements.length - tail)) {
-      const known = old.get(judgement.uid) === judgement;
-      old.delete(judgement.uid);
-      if (!known) due.push({ judgement, known });
-    }
-    for (const uid of old.keys()) {
+    const { gone, come } = changesOf(before, judgements);
+    const due = come.map((judgement): Due => ({ judgement, known: false }));
+    const stay = new Set(come.map((j) => j.uid));
+    for (const { uid } of gone) {
+      if (stay.has(uid)) continue;
       this.kept.delete(uid);
       this.statuses.delete(uid);
       changed.add(uid);

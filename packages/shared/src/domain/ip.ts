@@ -83,10 +83,10 @@ export function covers(outer: Cidr, inner: Cidr): boolean {
   return outer.prefix <= inner.prefix && contains(outer, make(inner.family, inner.network));
 }
 
-/** Whether a list of allowed networks keeps somebody out whom it let in before. An empty list lets anyone in. */
-export function isNarrower(after: readonly Cidr[], before: readonly Cidr[]): boolean {
-  if (after.length === 0) return false;
-  if (before.length === 0) return true;
+/** Whether a list of allowed networks keeps somebody out whom it let in before. No list lets anyone in, an empty one nobody. */
+export function isNarrower(after: readonly Cidr[] | undefined, before: readonly Cidr[] | undefined): boolean {
+  if (!after) return false;
+  if (!before) return true;
   return before.some((b) => !after.some((a) => covers(a, b)));
 }
 

@@ -33,8 +33,6 @@ export interface HostTroubles {
   readonly sysctls: ReadonlyMap<string, string>;
 }
 
-export const NO_TROUBLES: HostTroubles = { addresses: new Map(), modules: new Map(), sysctls: new Map() };
-
 export interface Observed<O> {
   readonly inner: O;
   readonly host: HostObserved;

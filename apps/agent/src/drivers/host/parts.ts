@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addressKernel } from '../../system/address-kernel.js';
 import { FileAddressRecord } from '../../system/address-record.js';
@@ -7,6 +6,7 @@ import { ConntrackRoomReader } from '../../system/conntrack-room.js';
 import type { Exec } from '../../system/exec.js';
 import { interfaceForwarding } from '../../system/interface-forwarding.js';
 import { HostKernelModules } from '../../system/kernel-modules.js';
+import { legacyTables } from '../../system/legacy-tables.js';
 import type { Sysctl, SysctlRecord } from '../../system/sysctl.js';
 import { SysctlPins } from '../../system/sysctl-pins.js';
 import { HostVirtualAddresses } from '../../system/virtual-addresses.js';
@@ -44,23 +44,11 @@ export function hostParts(options: {
       sysctls: new SysctlPins({ sysctl, record }),
       modules: new HostKernelModules({ exec }),
       room: new ConntrackRoomReader({ now }),
-      foreign: new ProgramForeignNat({ exec, generation, legacyTables, now: monotonic }),
+      foreign: new ProgramForeignNat({ exec, generation, legacyTables: (family) => legacyTables(family, 'nat'), now: monotonic }),
       interfaceForwarding,
       now,
     },
     ...(watch ? { watch } : {}),
     watchDetail: detail,
   };
-}
-
-/** Empty, or no file at all, where iptables-legacy was never used in this namespace; whoever may not read it asks the program. */
-async function legacyTables(family: 4 | 6): Promise<string> {
-  try {
-    return await readFile(`/proc/net/ip${family === 4 ? '' : '6'}_tables_names`, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return '';
-    if (code === 'EACCES') return 'nat';
-    throw error;
-  }
 }

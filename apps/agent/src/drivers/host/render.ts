@@ -1,4 +1,5 @@
 import { type Cidr, formatCidr } from '@gwctl/shared/domain/ip';
+import { changesOf } from '../../planner/sorted.js';
 import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward } from '../../planner/types.js';
 
 /** What forwards and egresses need of the host beside rules. */
@@ -41,14 +42,10 @@ export function hostRender(desired: HostDesired, previous?: Omit<Rendered<unknow
 function tallied(forwards: readonly PlacedForward[], previous?: Pick<Rendered<unknown>, 'forwards' | 'tally'>): Tally {
   const before = previous?.forwards ?? [];
   if (previous && before === forwards) return previous.tally;
-  let first = 0;
-  while (first < forwards.length && forwards[first] === before[first]) first++;
-  let rest = 0;
-  const most = Math.min(forwards.length, before.length) - first;
-  while (rest < most && forwards[forwards.length - 1 - rest] === before[before.length - 1 - rest]) rest++;
+  const { gone, come } = changesOf(before, forwards);
   const counter = new Counter(previous?.tally);
-  for (let i = first; i < before.length - rest; i++) counter.add(before[i], -1);
-  for (let i = first; i < forwards.length - rest; i++) counter.add(forwards[i], 1);
+  for (const forward of gone) counter.add(forward, -1);
+  for (const forward of come) counter.add(forward, 1);
   return { hairpins: counter.hairpins, ftp: counter.ftp };
 }
 
@@ -61,9 +58,9 @@ class Counter {
     this.ftp = from?.ftp ?? 0;
   }
 
-  add(forward: PlacedForward | undefined, by: 1 | -1): void {
-    if (forward?.ftp) this.ftp += by;
-    if (forward?.family !== 4) return;
+  add(forward: PlacedForward, by: 1 | -1): void {
+    if (forward.ftp) this.ftp += by;
+    if (forward.family !== 4) return;
     for (const { network } of forward.hairpin) {
       const name = formatCidr(network);
       const count = (this.hairpins.get(name)?.count ?? 0) + by;

@@ -1,6 +1,5 @@
 import type { DriverCondition } from '../driver.js';
-import { flowCondition, forwardingCondition } from '../host-conditions.js';
-import { FORWARDING_KEYS } from './diff.js';
+import { flowCondition, forwardingConditions } from '../host-conditions.js';
 import { TABLES } from './layout.js';
 import type { FamilyObserved, Observed } from './observe.js';
 import { filterCondition, type OtherFilters } from './other-filters.js';
@@ -13,23 +12,13 @@ export function conditions({ families, flowTrouble, filters }: Observed): Driver
   return [switchCondition(families), flowCondition(flowTrouble), filterCondition(concerned)];
 }
 
-/** Of the families that something is forwarded in, the one that most is to be said of. */
+/** Of the families that something is forwarded in. */
 function switchCondition(families: readonly FamilyObserved[]): DriverCondition {
   const used = families.filter(hasRules);
-  const told = used.length > 0 ? used : families.filter((f) => f.family === 4);
-  const all = told.map(conditionOf);
-  const [first] = all;
-  if (!first) throw new Error('no family was observed');
-  const worst = all.find((c) => c.status === 'false') ?? all.find((c) => c.reason === 'TURNED_ON_BY_AGENT') ?? first;
-  return { ...worst, message: all.map((c) => c.message).join('; ') };
+  return forwardingConditions(used.length > 0 ? used : families.filter((f) => f.family === 4));
 }
 
 const hasRules = ({ tables }: FamilyObserved): boolean => TABLES.some((t) => tables[t].chains.size > 0);
-
-function conditionOf({ family, forwarding }: FamilyObserved): DriverCondition {
-  const { message, ...rest } = forwardingCondition(forwarding);
-  return { ...rest, message: message.replaceAll(FORWARDING_KEYS[4], FORWARDING_KEYS[family]) };
-}
 
 const withoutSix = ({ forward: { 6: _, ...forward }, native, ...rest }: OtherFilters): OtherFilters => ({
   ...rest,

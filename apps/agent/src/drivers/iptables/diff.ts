@@ -1,4 +1,5 @@
 import type { Family } from '@gwctl/shared/domain/ip';
+import { FORWARDING_KEYS } from '../host-conditions.js';
 import { flowChanges } from './flow-changes.js';
 import { TABLES, type TableName } from './layout.js';
 import { acceptsFlows, type FamilyObserved, type Observed, onlyAccepts } from './observe.js';
@@ -59,8 +60,6 @@ const verifyStep = (expect: FamilyRendered, tables: readonly TableName[]): Iptab
   tables,
   expect,
 });
-
-export const FORWARDING_KEYS = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
 
 function forwardingSteps(leaving: boolean, { family, forwarding }: FamilyObserved): ForwardingStep[] {
   const shared = { kind: 'ip-forward', family, forwards: [] } as const;

@@ -1,6 +1,7 @@
 import type { DriftCauseWord } from '@gwctl/shared/domain/status';
 import type { DriftFound } from '../driver.js';
-import { FORWARDING_KEYS, wantedOf } from './diff.js';
+import { FORWARDING_KEYS } from '../host-conditions.js';
+import { wantedOf } from './diff.js';
 import { CHAINS, keyOfChain, keyOfRule, TABLES, type TableName } from './layout.js';
 import { type FamilyObserved, type Observed, type ObservedTable, sameRules } from './observe.js';
 import { type FamilyRendered, isEmpty, type Rendered, type RenderedChain, type RenderedTable } from './render.js';

@@ -1,5 +1,5 @@
 import type { OnChange } from '@gwctl/shared/domain/forward';
-import { type Cidr, covers, type Family, formatCidr } from '@gwctl/shared/domain/ip';
+import { type Family, formatCidr, isNarrower } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 import type { FlowMatch, FlowTarget } from '../../system/conntrack.js';
 import { type CarriedForward, type CarriedTarget, carriedForwards, placedAsCarried } from './carried.js';
@@ -93,7 +93,7 @@ function changedTargets(
     for (const p of protocols)
       for (const t of kept) steps.push(step(was, p, 'with the old source address', wayTo(was, t, p, family)));
   // Whatever the policy: who is no longer allowed must not stay.
-  if (narrower(now.allow, was.allow)) {
+  if (isNarrower(now.allow, was.allow)) {
     const sourcesOutside = (now.allow ?? []).map(formatCidr);
     for (const p of protocols)
       for (const t of was.targets)
@@ -120,13 +120,6 @@ function part(one: CarriedForward, first: number, last: number): CarriedForward[
   const moved = (targets: readonly CarriedTarget[]) =>
     targets.map((t) => (t.port === undefined ? t : { ...t, port: t.port + by }));
   return [{ ...one, ports: { first, last } as PortRange, targets: moved(one.targets), down: moved(one.down) }];
-}
-
-/** Whether a list keeps somebody out whom it let in before. No list lets anyone in, an empty one nobody. */
-function narrower(after: readonly Cidr[] | undefined, before: readonly Cidr[] | undefined): boolean {
-  if (!after) return false;
-  if (!before) return true;
-  return before.some((b) => !after.some((a) => covers(a, b)));
 }
 
 type Protocol = CarriedForward['protocols'][number];

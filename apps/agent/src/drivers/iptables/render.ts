@@ -1,4 +1,5 @@
 import type { Family } from '@gwctl/shared/domain/ip';
+import { type Changes, changesOf } from '../../planner/sorted.js';
 import type { HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
 import { markRules, translationRules } from './egress-rules.js';
 import {
@@ -117,33 +118,6 @@ export function render(desired: HostDesired, previous?: Rendered): Rendered {
 
 const sameHost = (a: HostDesired, b: HostDesired): boolean =>
   a.forwards === b.forwards && a.egresses === b.egresses && a.protected === b.protected;
-
-interface Changes<T> {
-  readonly gone: readonly T[];
-  readonly come: readonly T[];
-}
-
-/** Both in order of uid; what stayed is the same object. */
-function changesOf<T extends { readonly uid: string }>(before: readonly T[], now: readonly T[]): Changes<T> {
-  const gone: T[] = [];
-  const come: T[] = [];
-  let i = 0;
-  let j = 0;
-  while (i < before.length || j < now.length) {
-    const [was, is] = [before[i], now[j]];
-    if (was === is) {
-      i++;
-      j++;
-    } else if (was && (!is || was.uid <= is.uid)) {
-      gone.push(was);
-      i++;
-    } else if (is) {
-      come.push(is);
-      j++;
-    }
-  }
-  return { gone, come };
-}
 
 function nothing(family: Family): FamilyRendered {
   const table: RenderedTable = { hooks: [], chains: ShardMap.of() };

@@ -1,9 +1,7 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { type ForwardFilters, iptablesForward, MARK_BIT, type NativeDrop, seesMark, VARIANTS } from '../../filters/filters.js';
-import type { Forwarding } from '../../system/ip-forwarding.js';
 import type { DriverCondition } from '../driver.js';
-import { flowCondition, forwardingCondition } from '../host-conditions.js';
-import { FORWARDING_KEYS } from './diff.js';
+import { flowCondition, forwardingConditions } from '../host-conditions.js';
 import type { Observed } from './observe.js';
 import { isEmpty } from './render.js';
 import { FAMILIES } from './sets.js';
@@ -16,19 +14,11 @@ export function conditions(observed: Observed): DriverCondition[] {
   return [switchCondition(observed), flowCondition(flowTrouble), filterCondition(concerned)];
 }
 
-/** Of the families that something is forwarded in, the one that most is to be said of. */
+/** Of the families that something is forwarded in. */
 function switchCondition({ base, forwarding, forwarding6 }: Observed): DriverCondition {
-  const four = isEmpty(base, 4) && !isEmpty(base, 6) && forwarding6 ? [] : [forwardingCondition(forwarding)];
-  const six = forwarding6 && !isEmpty(base, 6) ? [sixCondition(forwarding6)] : [];
-  const all = [...four, ...six];
-  const [first = forwardingCondition(forwarding)] = all;
-  const worst = all.find((c) => c.status === 'false') ?? all.find((c) => c.reason === 'TURNED_ON_BY_AGENT') ?? first;
-  return { ...worst, message: all.map((c) => c.message).join('; ') };
-}
-
-function sixCondition(forwarding: Forwarding): DriverCondition {
-  const { message, ...rest } = forwardingCondition(forwarding);
-  return { ...rest, message: message.replaceAll(FORWARDING_KEYS[4], FORWARDING_KEYS[6]) };
+  const six = forwarding6 && !isEmpty(base, 6) ? [{ family: 6 as const, forwarding: forwarding6 }] : [];
+  const four = isEmpty(base, 4) && six.length > 0 ? [] : [{ family: 4 as const, forwarding }];
+  return forwardingConditions([...four, ...six]);
 }
 
 function withoutSix({ six: _, ...filters }: ForwardFilters): ForwardFilters {

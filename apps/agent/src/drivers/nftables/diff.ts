@@ -1,5 +1,6 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { type ForwardFilters, type IptablesForward, iptablesForward, VARIANTS } from '../../filters/filters.js';
+import { FORWARDING_KEYS } from '../host-conditions.js';
 import { type Comparison, compare, patchAfter, type SetChange } from './compare.js';
 import { flowChanges } from './flow-changes.js';
 import type { Observed, ObservedTable, ObservedTables } from './observe.js';
@@ -169,8 +170,6 @@ function companionSteps(family: Family, leaving: boolean, filters: ForwardFilter
     return [{ kind: 'companion', title, forwards: [], family, variant, wanted, present: filter.companions, onlyWhenIdle }];
   });
 }
-
-export const FORWARDING_KEYS = { 4: 'net.ipv4.ip_forward', 6: 'net.ipv6.conf.all.forwarding' } as const;
 
 function forwardingSteps(family: Family, leaving: boolean, observed: Observed, onlyWhenIdle: boolean): ForwardingStep[] {
   const state = family === 4 ? observed.forwarding : observed.forwarding6;

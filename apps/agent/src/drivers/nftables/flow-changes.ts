@@ -1,4 +1,4 @@
-import { type Cidr, covers, formatCidr } from '@gwctl/shared/domain/ip';
+import { formatCidr, isNarrower } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 import type { FlowMatch, FlowTarget } from '../../system/conntrack.js';
 import { type Carried, type CarriedTarget, carriedIn, carriedOf, listenerKind } from './carried.js';
@@ -128,7 +128,7 @@ function changedPiece(was: Carried, now: Carried, protocol: Carried['protocol'],
     else if (now.onChange === 'cut' && was.source !== now.source)
       for (const p of transportsOf(one, true)) steps.push(step(was, 'with the old source address', way(was, p, target, piece)));
     // Whatever the policy: who is no longer allowed must not stay.
-    if (!heard || !now.allow || !narrower(now.allow, was.allow)) continue;
+    if (!heard || !now.allow || !isNarrower(now.allow, was.allow)) continue;
     const sourcesOutside = now.allow.map(formatCidr);
     for (const p of transportsOf(one, true))
       steps.push(step(was, 'from sources no longer allowed', { ...way(was, p, target, piece), sourcesOutside }));
@@ -154,10 +154,6 @@ function split(ports: Piece, other: Piece): { readonly inside: Piece; readonly o
   ];
   return { inside: { first, last }, outside: outside.filter((p) => p.first <= p.last) };
 }
-
-/** Whether a list keeps somebody out whom the other let in. */
-const narrower = (after: readonly Cidr[], before: readonly Cidr[] | undefined): boolean =>
-  before === undefined || before.some((b) => !after.some((a) => covers(a, b)));
 
 /** Of a whole address, everything at once where all of it goes; else only what has no end of its own. */
 function transportsOf({ protocol }: Carried, everything: boolean): readonly FlowMatch['protocol'][] {

@@ -1,4 +1,5 @@
 import type { Family } from '@gwctl/shared/domain/ip';
+import { sameEnds } from '../../planner/sorted.js';
 import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
 import { type Element, egressPart, forwardPart, hostPart, type Part } from './elements.js';
 import { FAMILIES } from './sets.js';
@@ -113,16 +114,9 @@ const known = new WeakMap<
   { readonly before: readonly unknown[]; readonly head: number; readonly tail: number }
 >();
 
-/** How many are the same objects at the beginning and at the end: of two renderings, nearly all. */
-function sameEnds(a: readonly unknown[], b: readonly unknown[]): { readonly head: number; readonly tail: number } {
+function ends(a: readonly unknown[], b: readonly unknown[]): { readonly head: number; readonly tail: number } {
   const found = known.get(b);
-  if (found?.before === a) return found;
-  const most = Math.min(a.length, b.length);
-  let head = 0;
-  while (head < most && a[head] === b[head]) head++;
-  let tail = 0;
-  while (tail < most - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
-  return { head, tail };
+  return found?.before === a ? found : sameEnds(a, b);
 }
 
 function counted(forwards: readonly Part[], egresses: readonly Part[], previous: Rendered): Rendered['counts'] {
@@ -144,7 +138,7 @@ export function* changedParts(
   after: readonly Part[],
 ): Generator<{ readonly was?: Part; readonly now?: Part }> {
   if (before === after) return;
-  const { head, tail } = sameEnds(before, after);
+  const { head, tail } = ends(before, after);
   let [i, j] = [head, head];
   while (i < before.length - tail || j < after.length - tail) {
     const was = i < before.length - tail ? before[i] : undefined;

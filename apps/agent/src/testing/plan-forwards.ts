@@ -1,5 +1,4 @@
-import { transports } from '@gwctl/shared/domain/forward';
-import { type HealthView, Planner, type PolicyCheck } from './planner.js';
+import { type HealthView, Planner, type PolicyCheck } from '../planner/planner.js';
 import type {
   DesiredEgress,
   DesiredForward,
@@ -9,7 +8,7 @@ import type {
   ReadEntry,
   Resolution,
   Verdict,
-} from './types.js';
+} from '../planner/types.js';
 
 /** One plan from nothing, for data that comes in one piece. */
 export function planForwards(input: {
@@ -44,15 +43,3 @@ const NO_LIMITS: PolicyCheck = {
   permits: () => true,
   maxForwards: Number.POSITIVE_INFINITY,
 };
-
-/** The ports of these forwards' listeners, for which the host's sockets matter. */
-export function wantedPorts(desired: readonly DesiredForward[]): {
-  readonly tcp: ReadonlySet<number>;
-  readonly udp: ReadonlySet<number>;
-} {
-  const ports = { tcp: new Set<number>(), udp: new Set<number>() };
-  for (const { listen } of desired.map((f) => f.spec))
-    for (const transport of transports(listen.protocol))
-      for (let port = listen.ports?.first ?? 1; port <= (listen.ports?.last ?? 0); port++) ports[transport].add(port);
-  return ports;
-}
