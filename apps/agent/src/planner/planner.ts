@@ -2,6 +2,7 @@ import { egressesConflict } from '@gwctl/shared/domain/egress';
 import { formatListener } from '@gwctl/shared/domain/forward';
 import type { IpAddress } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
+import type { RelayedForward } from '../relay/types.js';
 import { Claims, Multimap } from './claims.js';
 import { equal } from './equal.js';
 import { Memo } from './memo.js';
@@ -61,6 +62,7 @@ export interface PlannerOptions {
   readonly carried?: (uid: string) => PlacedForward | undefined;
 }
 
+const NO_RELAYED: readonly RelayedForward[] = [];
 /** Reasons that go away when the host changes, not when somebody edits the forward. */
 const HOST_BOUND = new Set([
   'PORT_IN_USE',
@@ -344,6 +346,7 @@ export class Planner {
         forwards,
         egresses: same(before?.host.egresses, egresses, (a, b) => a === b),
         protected: same(before?.host.protected, guarded, equal),
+        relayed: NO_RELAYED,
         announced: same(before?.host.announced, inOrder, equal),
       },
       judgements,

@@ -5,6 +5,7 @@ import type { Cidr, Family, IpAddress } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 import type { Violation } from '@gwctl/shared/domain/result';
 import type { Condition, TargetHealthWord } from '@gwctl/shared/domain/status';
+import type { RelayedForward } from '../relay/types.js';
 
 /** One forward as the control plane wants it, checked. */
 export interface DesiredForward {
@@ -171,8 +172,10 @@ export interface DriverCapabilities {
 
 /** What the host should look like: the input of every driver's render. */
 export interface HostDesired {
-  /** In order of uid. */
+  /** Those that the kernel carries, in order of uid. */
   readonly forwards: readonly PlacedForward[];
+  /** Those that the relay carries, in order of uid. */
+  readonly relayed: readonly RelayedForward[];
   /** In order of uid. */
   readonly egresses: readonly PlacedEgress[];
   readonly protected: readonly ProtectedListener[];
@@ -202,6 +205,16 @@ export type Verdict =
       readonly addresses: readonly PlacedTarget[];
       /** What keeps it from being entirely well: a stale name, an unhealthy target. Empty where nothing does. */
       readonly remarks: readonly Omit<Condition, 'since'>[];
+    }
+  | {
+      readonly kind: 'relay';
+      readonly forward: RelayedForward;
+      readonly clientAddress: string;
+      readonly targets: readonly TargetView[];
+      readonly addresses: readonly PlacedTarget[];
+      readonly remarks: readonly Omit<Condition, 'since'>[];
+      /** Why the relay carries it, for people. */
+      readonly because: string;
     }
   | { readonly kind: 'place-egress'; readonly egress: PlacedEgress }
   /** Nothing can be carried yet, by nobody's decision: a name that never resolved. */

@@ -18,7 +18,13 @@ const placed = (n: number, generation = 2): PlacedForward => ({
   hairpin: [],
 });
 
-const host = (forwards: readonly PlacedForward[]): HostDesired => ({ egresses: [], announced: [], protected: [], forwards });
+const host = (forwards: readonly PlacedForward[]): HostDesired => ({
+  egresses: [],
+  announced: [],
+  relayed: [],
+  protected: [],
+  forwards,
+});
 
 describe('isolate', () => {
   it('finds exactly the forwards that are refused, serves the others, and leaves the bad ones as they were', async () => {

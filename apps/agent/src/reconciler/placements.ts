@@ -116,21 +116,22 @@ export class Placements {
     const { uid, generation, name, spec, verdict } = judgement;
     const conditions = this.conditions(finding, old);
     const placed = verdict.kind === 'place' || verdict.kind === 'place-egress';
+    const forwarded = verdict.kind === 'place' || verdict.kind === 'relay' ? verdict : undefined;
     return {
       uid,
       generation,
       name,
       state: finding.state,
-      ...(placed ? { driver: this.options.driver } : {}),
+      ...(verdict.kind === 'relay' ? { driver: 'relay' } : placed ? { driver: this.options.driver } : {}),
       ...(spec ? { listen: spec.listen } : {}),
       ...(verdict.kind === 'place-egress' ? { egress: egressText(verdict.egress) } : {}),
-      targets: verdict.kind === 'place' ? verdict.targets : [],
+      targets: forwarded?.targets ?? [],
       ...(is.counters ? { counters: is.counters } : {}),
       ...(is.drift ? { drift: is.drift } : {}),
       // The same lists where only the drift is new: that is no other verdict.
       conditions: old && sameConditions(old.conditions, conditions) ? old.conditions : conditions,
       violations: old && sameViolations(old.violations, finding.violations) ? old.violations : finding.violations,
-      clientAddress: verdict.kind === 'place' ? verdict.clientAddress : '',
+      clientAddress: forwarded?.clientAddress ?? '',
     };
   }
 
@@ -163,11 +164,12 @@ function find({ verdict, contended }: Judgement, is: Circumstances): Finding {
     case 'wait':
       return { ...fine, state: 'DEGRADED', conditions: [...verdict.remarks, NOT_YET] };
     case 'place':
+    case 'relay':
     case 'place-egress': {
       const broken = undone(is);
       if (broken) return broken;
       const remarks = [
-        ...(verdict.kind === 'place' ? verdict.remarks : []),
+        ...(verdict.kind === 'place-egress' ? [] : verdict.remarks),
         ...(is.findings ?? []),
         ...(contended ? [bad('ListenerFree', contended.reason, sentence(contended.violations))] : []),
       ];

@@ -1,6 +1,7 @@
 import { type Cidr, type IpAddress, parseCidr, parseIp } from './ip.js';
 import { parseDnsName, parseInterface, parseText } from './names.js';
 import { makePortRange, type PortRange, parsePort, rangesOverlap, rangeWidth } from './ports.js';
+import { parseRelayOptions, type RawRelayOptions, type RelayOptions } from './relay-options.js';
 import { err, ok, type Result, type Violation, ViolationList } from './result.js';
 
 export type Protocol = 'tcp' | 'udp' | 'tcp+udp' | 'all';
@@ -62,6 +63,8 @@ export interface TrafficSpec {
   /** Lower the segment size that TCP announces to what fits the path. */
   readonly clampMss: boolean;
   readonly healthCheck: HealthCheck;
+  /** What only the relay can do; undefined where nothing of it is asked for. */
+  readonly relay?: RelayOptions;
 }
 
 export type Placing =
@@ -98,6 +101,7 @@ export interface RawTrafficSpec {
   readonly helper: HelperChoice | undefined;
   readonly clampMss: boolean;
   readonly healthCheck?: { readonly mode: HealthCheckMode | undefined; readonly port: number } | undefined;
+  readonly relay?: RawRelayOptions | undefined;
 }
 
 export const MAX_TARGETS = 64;
@@ -123,6 +127,7 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
     bad.add(at('clamp_mss'), 'changes the segment size of TCP, which the listener does not take; leave it out');
   const helper = parseHelper(raw, bad, at);
   const healthCheck = parseHealthCheck(raw, bad, at);
+  const relay = raw.relay && parseRelayOptions(raw.relay, bad, (field) => at(`relay.${field}`));
   if (bad.items.length > 0 || !listen || !snat || !raw.driver || !raw.onChange || !raw.affinity || !helper || !healthCheck)
     return err(bad.items);
   return ok({
@@ -139,6 +144,7 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
     helper,
     clampMss: raw.clampMss,
     healthCheck,
+    ...(relay ? { relay } : {}),
   });
 }
 

@@ -166,7 +166,7 @@ export class MemoryHost {
   }
 
   desired(over: Partial<HostDesired> = {}): HostDesired {
-    return { forwards: [], egresses: [], announced: [], protected: [], ...over };
+    return { forwards: [], egresses: [], announced: [], relayed: [], protected: [], ...over };
   }
 
   async reconcile(over: Partial<HostDesired> = {}, mode: 'fast' | 'full' = 'fast') {

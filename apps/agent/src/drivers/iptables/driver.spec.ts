@@ -36,7 +36,7 @@ beforeEach(() => {
 });
 
 async function reconcile(forwards: readonly PlacedForward[], guarded: readonly ProtectedListener[] = [SSH]) {
-  const rendered = driver.render({ forwards, egresses: [], announced: [], protected: guarded });
+  const rendered = driver.render({ forwards, egresses: [], announced: [], relayed: [], protected: guarded });
   const plan = driver.diff(rendered, driver.mirror() ?? (await driver.observe()));
   await driver.apply(plan);
   return { rendered, plan };
@@ -87,7 +87,7 @@ describe('apply', () => {
   });
 
   it('says so when the rules do not read back as written', async () => {
-    const rendered = driver.render({ forwards: [placed()], egresses: [], announced: [], protected: [] });
+    const rendered = driver.render({ forwards: [placed()], egresses: [], announced: [], relayed: [], protected: [] });
     const plan = driver.diff(rendered, await driver.observe());
     const write = tables.write.bind(tables);
     tables.write = async (batches) => {
@@ -124,7 +124,7 @@ describe('render', () => {
   it('leaves what is protected of IPv6 to the driver of IPv6', () => {
     const control = { kind: 'control', protocol: 'tcp', address: ip('2001:db8::7'), port: 7443, reason: 'control' } as const;
     const rules = driver
-      .render({ forwards: [placed()], egresses: [], announced: [], protected: [control, SSH] })
+      .render({ forwards: [placed()], egresses: [], announced: [], relayed: [], protected: [control, SSH] })
       .families[4].tables.nat.chains.get(CHAINS.dispatch)?.rules;
     expect(rules).toEqual([expect.stringContaining(`-j ${CHAINS.dnat}`), expect.stringContaining('--dport 22 ')]);
   });
@@ -137,6 +137,7 @@ describe('render', () => {
       ],
       egresses: [],
       announced: [],
+      relayed: [],
       protected: [SSH],
     }).families[4];
     const text = (['mangle', 'filter', 'nat'] as const).flatMap((table) => [

@@ -270,4 +270,4 @@ export function closed(rendered: FamilyRendered): FamilyRendered {
 
 export const isEmpty = ({ tables }: FamilyRendered): boolean => TABLES.every((t) => tables[t].chains.size === 0);
 
-export const NOTHING_DESIRED: HostDesired = { forwards: [], egresses: [], protected: [], announced: [] };
+export const NOTHING_DESIRED: HostDesired = { forwards: [], egresses: [], protected: [], announced: [], relayed: [] };

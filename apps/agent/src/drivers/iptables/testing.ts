@@ -16,6 +16,7 @@ export const desired = (forwards: readonly PlacedForward[], egresses: readonly P
   egresses,
   protected: [],
   announced: [],
+  relayed: [],
 });
 
 export function egressOf(n: number, over: Partial<PlacedEgress> = {}): PlacedEgress {

@@ -72,7 +72,7 @@ function forwardOf(a: {
 
 /** What the kernel has, and what these forwards need: elements by set, chains of pools without the emptied ones. */
 function held({ nft }: MemoryHost, forwards: readonly PlacedForward[]) {
-  const wanted = elementsBySet(render({ forwards, egresses: [], protected: [SSH], announced: [] }));
+  const wanted = elementsBySet(render({ forwards, egresses: [], protected: [SSH], announced: [], relayed: [] }));
   const names = new Set([...Object.keys(wanted), ...ALL_SETS]);
   const found: Record<string, string[]> = {};
   for (const name of names) {

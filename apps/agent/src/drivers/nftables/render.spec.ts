@@ -5,7 +5,8 @@ import { render } from './render.js';
 import { egress, elementsBySet, placedAs, SSH, six, target, uid } from './testing.js';
 
 const { key } = placed();
-const of = (over: Partial<HostDesired>) => render({ forwards: [], egresses: [], protected: [], announced: [], ...over });
+const of = (over: Partial<HostDesired>) =>
+  render({ forwards: [], egresses: [], protected: [], announced: [], relayed: [], ...over });
 const sets = (forward: PlacedForward) => elementsBySet(of({ forwards: [forward] }));
 
 describe('render', () => {
@@ -180,7 +181,7 @@ describe('render', () => {
     const forwards = [placed(), placed({ uid: uid(2), port: 444 })];
     const first = of({ forwards });
     const third = placed({ uid: uid(3), port: 445 });
-    const second = render({ forwards: [...forwards, third], egresses: [], protected: [], announced: [] }, first);
+    const second = render({ forwards: [...forwards, third], egresses: [], protected: [], announced: [], relayed: [] }, first);
     expect(second.forwardParts.slice(0, 2)).toEqual(first.forwardParts);
     for (const [i, part] of first.forwardParts.entries()) expect(second.forwardParts[i]).toBe(part);
     expect(elementsBySet(second)).toEqual(elementsBySet(of({ forwards: [...forwards, third] })));

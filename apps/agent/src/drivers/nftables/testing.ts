@@ -122,7 +122,7 @@ export class MemoryHost {
     more: Partial<Pick<HostDesired, 'egresses'>> = {},
   ) {
     const { driver } = this;
-    const desired = { forwards, egresses: [], announced: [], protected: guarded, ...more };
+    const desired = { forwards, egresses: [], announced: [], relayed: [], protected: guarded, ...more };
     const rendered = driver.render(desired, this.#rendered);
     this.#rendered = rendered;
     const plan = driver.diff(rendered, driver.mirror() ?? (await driver.observe()));
