@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ForwardSchema } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { PlacementState, Protocol, TargetHealth } from '@gwctl/proto/gwctl/v1/types_pb';
+import { PlacementState, Protocol, ProxyProtocol, TargetHealth } from '@gwctl/proto/gwctl/v1/types_pb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ForwardChanges } from '../resources/forward-input.js';
@@ -32,6 +32,12 @@ const PARTS: readonly (readonly [ForwardChanges, readonly string[]])[] = [
   [{ helper: 'ftp' }, ['spec.helper']],
   [{ clampMss: true }, ['spec.clamp_mss']],
   [{ healthCheck: { mode: 'tcp', port: 81 } }, ['spec.health_check']],
+  [{ proxyProtocol: 'v2' }, ['spec.relay.proxy_protocol']],
+  [{ connectTimeout: 7 }, ['spec.relay.connect_timeout_seconds']],
+  [{ tcpIdleTimeout: 0 }, ['spec.relay.tcp_idle_timeout_seconds']],
+  [{ udpIdleTimeout: 7 }, ['spec.relay.udp_idle_timeout_seconds']],
+  [{ maxConnections: 7 }, ['spec.relay.max_connections']],
+  [{ maxConnectionsPerClient: 0 }, ['spec.relay.max_connections_per_client']],
 ];
 
 const stored = () =>
@@ -48,6 +54,14 @@ const stored = () =>
       allowSources: ['203.0.113.0/24'],
       enabled: true,
       expires: { seconds: 1_800_000_000n, nanos: 0 },
+      relay: {
+        proxyProtocol: ProxyProtocol.V1,
+        connectTimeoutSeconds: 1,
+        tcpIdleTimeoutSeconds: 2,
+        udpIdleTimeoutSeconds: 3,
+        maxConnections: 4,
+        maxConnectionsPerClient: 5,
+      },
     },
     placements: [
       {
@@ -87,7 +101,7 @@ describe('changes', () => {
     const key = Object.keys(changes)[0] as keyof ForwardChanges;
     const others = (f: typeof after) => {
       const { labels, ...metadata } = f.metadata;
-      const { listen, gateway, gatewaySelector, ...spec } = f.spec;
+      const { listen, gateway, gatewaySelector, relay, ...spec } = f.spec;
       const { address, protocol, ports, ...listener } = listen;
       const groups: Record<string, unknown> = {
         labels,
@@ -95,6 +109,7 @@ describe('changes', () => {
         on: { gateway, gatewaySelector },
         listen: { address, protocol, ports },
         ...listener,
+        ...Object.fromEntries(Object.entries(relay ?? {}).map(([field, of]) => [field.replace(/Seconds$/, ''), of])),
         ...spec,
       };
       delete groups[key];
@@ -115,6 +130,9 @@ describe('changes', () => {
       helper: 'ftp',
       clampMss: true,
       healthCheck: { mode: 'tcp', port: 81 },
+      proxyProtocol: 'none',
+      connectTimeout: 9,
+      tcpIdleTimeout: 0,
     };
     applyMask(changed, create(ForwardSchema, fromChanges('web', changes)), maskOf(changes));
     expect(toForward(changed).spec).toMatchObject({
@@ -129,6 +147,12 @@ describe('changes', () => {
       helper: 'ftp',
       clampMss: true,
       healthCheck: { mode: 'tcp', port: 81 },
+    });
+    expect(toForward(changed).spec.relay).toEqual({
+      connectTimeoutSeconds: 9,
+      udpIdleTimeoutSeconds: 3,
+      maxConnections: 4,
+      maxConnectionsPerClient: 5,
     });
     expect(toForward(changed).spec).not.toHaveProperty('expires');
   });

@@ -6,6 +6,7 @@ import type {
   ForwardSchema,
   ForwardSpec as WireForwardSpec,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
+import type { RelayOptions as WireRelayOptions } from '@gwctl/proto/gwctl/v1/types_pb';
 import type { Placing } from '@gwctl/shared/domain/forward';
 import { wireTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
 import {
@@ -16,10 +17,11 @@ import {
   onChangeWords,
   placementStateWords,
   protocolWords,
+  proxyProtocolWords,
   snatWords,
 } from '@gwctl/shared/wire/words';
 import { rawTarget } from '../flags/target.js';
-import type { ForwardResource, ForwardSpecResource } from '../resources/forward.js';
+import type { ForwardResource, ForwardSpecResource, RelayResource } from '../resources/forward.js';
 import type { ForwardChanges, NewForward } from '../resources/forward-input.js';
 import { count, optionalText, optionalTime, wordOr } from './common-mapper.js';
 import type { ForwardFilter } from './control-plane.js';
@@ -70,9 +72,23 @@ function toSpec(spec: WireForwardSpec | undefined): ForwardSpecResource {
       mode: wordOr(healthCheckWords.fromWire(healthCheck?.mode ?? 0), healthCheck?.mode ?? 0),
       ...(healthCheck?.port ? { port: healthCheck.port } : {}),
     },
+    ...(spec?.relay ? { relay: toRelay(spec.relay) } : {}),
     enabled: spec?.enabled ?? false,
     ...optionalTime('expires', spec?.expires),
     ...(spec?.takeover ? { takeover: true } : {}),
+  };
+}
+
+function toRelay(relay: WireRelayOptions): RelayResource {
+  const { connectTimeoutSeconds, tcpIdleTimeoutSeconds, udpIdleTimeoutSeconds, maxConnections, maxConnectionsPerClient } = relay;
+  const proxyProtocol = wordOr(proxyProtocolWords.fromWire(relay.proxyProtocol), relay.proxyProtocol);
+  return {
+    ...(proxyProtocol === 'none' ? {} : { proxyProtocol }),
+    ...(connectTimeoutSeconds ? { connectTimeoutSeconds } : {}),
+    ...(tcpIdleTimeoutSeconds ? { tcpIdleTimeoutSeconds } : {}),
+    ...(udpIdleTimeoutSeconds ? { udpIdleTimeoutSeconds } : {}),
+    ...(maxConnections ? { maxConnections } : {}),
+    ...(maxConnectionsPerClient ? { maxConnectionsPerClient } : {}),
   };
 }
 
@@ -112,6 +128,12 @@ const PATHS: Readonly<Record<keyof ForwardChanges, readonly string[]>> = {
   helper: ['spec.helper'],
   clampMss: ['spec.clamp_mss'],
   healthCheck: ['spec.health_check'],
+  proxyProtocol: ['spec.relay.proxy_protocol'],
+  connectTimeout: ['spec.relay.connect_timeout_seconds'],
+  tcpIdleTimeout: ['spec.relay.tcp_idle_timeout_seconds'],
+  udpIdleTimeout: ['spec.relay.udp_idle_timeout_seconds'],
+  maxConnections: ['spec.relay.max_connections'],
+  maxConnectionsPerClient: ['spec.relay.max_connections_per_client'],
 };
 
 /** The field mask: exactly the fields that the changes name, so that nothing else is touched. */
@@ -155,6 +177,14 @@ export function fromChanges(name: string, changes: ForwardChanges): MessageInitS
       ...(changes.helper ? { helper: helperWords.toWire(changes.helper) } : {}),
       clampMss: changes.clampMss ?? false,
       ...(healthCheck ? { healthCheck: { mode: healthCheckWords.toWire(healthCheck.mode), port: healthCheck.port ?? 0 } } : {}),
+      relay: {
+        proxyProtocol: proxyProtocolWords.toWire(changes.proxyProtocol ?? 'none'),
+        connectTimeoutSeconds: changes.connectTimeout ?? 0,
+        tcpIdleTimeoutSeconds: changes.tcpIdleTimeout ?? 0,
+        udpIdleTimeoutSeconds: changes.udpIdleTimeout ?? 0,
+        maxConnections: changes.maxConnections ?? 0,
+        maxConnectionsPerClient: changes.maxConnectionsPerClient ?? 0,
+      },
     },
   };
 }

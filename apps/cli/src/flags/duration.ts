@@ -23,6 +23,13 @@ export function parseDuration(text: string): Result<number, string> {
   return ok(total);
 }
 
+/** Reads a duration of whole seconds; the answer is in seconds. */
+export function parseSeconds(text: string): Result<number, string> {
+  const ms = parseDuration(text);
+  if (!ms.ok) return ms;
+  return ms.value % 1000 === 0 ? ok(ms.value / 1000) : err(`${quote(text)} is not whole seconds; write one like 5s or 10m`);
+}
+
 /** Reads a duration between two bounds, in milliseconds; `allowed` names them for people. */
 export function parseDurationWithin(least: number, most: number, allowed: string): (text: string) => Result<number, string> {
   return (text) => {

@@ -59,7 +59,7 @@ export const policyOptions = {
   }),
   driver: value({
     placeholder: DRIVERS.join('|'),
-    summary: 'What carries it: auto prefers the kernel (default auto)',
+    summary: 'What carries it: auto takes the kernel where it can, the relay where it must (default auto)',
     parse: parseChoice(DRIVERS, 'a driver'),
     complete: DRIVERS,
   }),

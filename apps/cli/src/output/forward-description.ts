@@ -1,8 +1,10 @@
+import { formatDuration } from '../flags/duration.js';
 import { formatLabels } from '../flags/labels.js';
 import { formatHostPort } from '../flags/target.js';
-import type { ForwardResource } from '../resources/forward.js';
+import type { ForwardResource, RelayResource } from '../resources/forward.js';
 import { fieldLines, timeWithDistance } from './description.js';
 import { placingText } from './forward-view.js';
+import { grouped } from './numbers.js';
 import { describePlacement, onInterface } from './placement-description.js';
 import { listenerText } from './placement-view.js';
 
@@ -24,6 +26,10 @@ export function describeForward(f: ForwardResource, now: number): string[] {
     ['Affinity', spec.affinity === 'none' ? undefined : spec.affinity],
     ['Helper', spec.helper === 'auto' ? undefined : spec.helper],
     ['Health check', healthCheckText(f)],
+    ['PROXY protocol', spec.relay?.proxyProtocol],
+    ['Connect time-out', secondsText(spec.relay?.connectTimeoutSeconds)],
+    ['Idle time-out', idleText(spec.relay)],
+    ['Connections', connectionsText(spec.relay)],
     ['MSS', spec.clampMss ? 'lowered to what fits the path' : undefined],
     ['Enabled', spec.enabled ? 'yes' : 'no'],
     ['Expires', timeWithDistance(spec.expires, now) ?? 'never'],
@@ -48,4 +54,18 @@ function healthCheckText({ spec: { healthCheck } }: ForwardResource): string | u
   const { mode, port } = healthCheck;
   if (mode === 'auto') return undefined;
   return port === undefined ? mode : `${mode} to port ${port}`;
+}
+
+const secondsText = (seconds: number | undefined): string | undefined =>
+  seconds === undefined ? undefined : formatDuration(seconds * 1000);
+
+function idleText(relay: RelayResource | undefined): string | undefined {
+  const [tcp, udp] = [secondsText(relay?.tcpIdleTimeoutSeconds), secondsText(relay?.udpIdleTimeoutSeconds)];
+  return [...(tcp ? [`${tcp} for TCP`] : []), ...(udp ? [`${udp} for UDP`] : [])].join(', ') || undefined;
+}
+
+function connectionsText(relay: RelayResource | undefined): string | undefined {
+  const { maxConnections: all, maxConnectionsPerClient: each } = relay ?? {};
+  const parts = [...(all ? [grouped(all)] : []), ...(each ? [`${grouped(each)} of each client address`] : [])];
+  return parts.length === 0 ? undefined : `at most ${parts.join(', ')}`;
 }

@@ -11,7 +11,7 @@ export function describePlacement(p: PlacementResource, generation: number, now:
     ...fieldLines([[`On ${p.gateway}`, `${state}${was}`]]),
     ...fieldLines(
       [
-        ['Driver', p.driver],
+        ['Driver', driverText(p)],
         ['Listener', p.listen ? `${listenerText(p.listen)}${onInterface(p.listen.interface)}` : undefined],
         ['Targets', p.targets.map(resolvedText)],
         ['Client address', p.clientAddress],
@@ -29,6 +29,13 @@ export function describePlacement(p: PlacementResource, generation: number, now:
 }
 
 export const onInterface = (name: string | undefined): string => (name === undefined ? '' : ` on ${name}`);
+
+/** What carries it, and, where that is the relay, why. */
+function driverText({ driver, conditions }: PlacementResource): readonly string[] | undefined {
+  if (driver === undefined) return undefined;
+  const carrier = conditions.find((c) => c.type === 'Carrier');
+  return carrier?.message ? [driver, carrier.message] : [driver];
+}
 
 function trafficText(p: PlacementResource): string | undefined {
   const c = p.counters;

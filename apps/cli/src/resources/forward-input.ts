@@ -8,6 +8,7 @@ import type {
   OnChange,
   Placing,
 } from '@gwctl/shared/domain/forward';
+import type { RawRelayOptions } from '@gwctl/shared/domain/relay-options';
 import type { Labels } from '../flags/labels.js';
 import type { ListenFlag } from '../flags/listen.js';
 import type { SnatFlag } from '../flags/snat.js';
@@ -19,8 +20,11 @@ export interface NewForward {
   readonly spec: ForwardSpec;
 }
 
+/** Options of the relay, each changed by itself; 0: the default. */
+type RelayChanges = { readonly [K in keyof RawRelayOptions]?: NonNullable<RawRelayOptions[K]> };
+
 /** Only what is present changes. */
-export interface ForwardChanges {
+export interface ForwardChanges extends RelayChanges {
   readonly labels?: Labels;
   /** Empty: removed. */
   readonly description?: string;

@@ -1,5 +1,6 @@
 /** A forward as people and programs see it: the form of `-o yaml` and `-o json`. Mappers make it from the wire and back. */
 import type { Affinity, DriverChoice, HealthCheckMode, HelperChoice, OnChange, SnatMode } from '@gwctl/shared/domain/forward';
+import type { ProxyProtocol } from '@gwctl/shared/domain/relay-options';
 import type { Labels } from '../flags/labels.js';
 import type { Metadata, Word } from './metadata.js';
 import type { ListenerResource, PlacementResource } from './placement.js';
@@ -22,6 +23,16 @@ export interface HealthCheckResource {
   readonly port?: number;
 }
 
+/** Each absent where it is the default. */
+export interface RelayResource {
+  readonly proxyProtocol?: Word<ProxyProtocol>;
+  readonly connectTimeoutSeconds?: number;
+  readonly tcpIdleTimeoutSeconds?: number;
+  readonly udpIdleTimeoutSeconds?: number;
+  readonly maxConnections?: number;
+  readonly maxConnectionsPerClient?: number;
+}
+
 export interface ForwardSpecResource {
   readonly description?: string;
   readonly owner?: string;
@@ -39,6 +50,8 @@ export interface ForwardSpecResource {
   readonly helper: Word<HelperChoice>;
   readonly clampMss?: boolean;
   readonly healthCheck: HealthCheckResource;
+  /** Absent where nothing is asked of the relay. */
+  readonly relay?: RelayResource;
   readonly enabled: boolean;
   readonly expires?: string;
   readonly takeover?: boolean;

@@ -37,6 +37,7 @@ import {
 } from '@gwctl/proto/gwctl/v1/gateway_pb';
 import { GetStatusResponseSchema, SystemService, WhoAmIResponseSchema } from '@gwctl/proto/gwctl/v1/system_pb';
 import { GatewaySettingsSchema, PlacementState } from '@gwctl/proto/gwctl/v1/types_pb';
+import { carrierViolations } from '@gwctl/shared/domain/carriers';
 import { parseTrafficSpec } from '@gwctl/shared/domain/forward';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { rawTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
@@ -168,7 +169,8 @@ export class FakeControlPlane {
     const { ports } = forward.spec.listen ?? {};
     if (ports?.first === 0 && ports.last === 0) Object.assign(ports, { first: 50_000, last: 50_000 });
     const spec = parseTrafficSpec(rawTrafficSpec(forward.spec), 'forward.spec.');
-    if (!spec.ok) throw AppError.invalid(spec.error);
+    const violations = spec.ok ? carrierViolations(spec.value, 'forward.spec.') : spec.error;
+    if (violations.length > 0) throw AppError.invalid(violations);
     forward.uid = `uid-${forward.name}`;
     forward.etag = 'e1';
     forward.generation = 1n;

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { type Forward, type ForwardSpec, ForwardSpecSchema } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { ListenerSchema } from '@gwctl/proto/gwctl/v1/types_pb';
+import { ListenerSchema, RelayOptionsSchema } from '@gwctl/proto/gwctl/v1/types_pb';
 
 /** Copies the fields that the mask names from `from` into `into`, as a control plane does; other fields are left alone. */
 export function applyMask(into: Forward, from: Forward, paths: readonly string[]): void {
@@ -20,6 +20,9 @@ function copySpec(into: ForwardSpec, from: ForwardSpec, field: string, inner: st
   else if (field === 'listen' && inner !== undefined) {
     into.listen ??= create(ListenerSchema);
     copy(into.listen, from.listen ?? create(ListenerSchema), inner);
+  } else if (field === 'relay' && inner !== undefined) {
+    into.relay ??= create(RelayOptionsSchema);
+    copy(into.relay, from.relay ?? create(RelayOptionsSchema), inner);
   } else copy(into, from, field);
 }
 

@@ -7,9 +7,11 @@ import {
   type Forward as WireForward,
   type ForwardSpec as WireSpec,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
+import { carrierViolations, familiesOf, needsRelay } from '@gwctl/shared/domain/carriers';
 import {
   type ForwardSpec,
   familyOf,
+  familyOfTargets,
   type Placing,
   parseNotes,
   parseTrafficSpec,
@@ -69,6 +71,7 @@ function parseSpec(
   const traffic = parseTrafficSpec(raw.listen && fromPool ? { ...raw, listen: { ...raw.listen, ports: standIn } } : raw, 'spec.');
   if (!traffic.ok) bad.items.push(...traffic.error);
   if (traffic.ok) checkFamilies(traffic.value, bad);
+  if (traffic.ok) bad.items.push(...carrierViolations(traffic.value, 'spec.'));
   const expires = traffic.ok ? traffic.value.expires : undefined;
   if (expires !== undefined && expires <= now && expires !== standingExpiry)
     bad.add('spec.expires', `${new Date(expires).toISOString()} is past; choose a later time, or leave it out`);
@@ -76,19 +79,22 @@ function parseSpec(
 }
 
 /**
- * Where neither the listener nor a target says which family a forward is of (a DNS name behind every address), it is IPv4. Only the
- * whole forward tells, so it is here that what could never match is refused.
+ * Where neither the listener nor a target says which family a forward is of (a DNS name behind every address), it is IPv4, unless the
+ * relay carries it. Only the whole forward tells, so it is here that what could never match is refused.
  */
 function checkFamilies(spec: TrafficSpec, bad: ViolationList): void {
   const family = familyOf(spec);
+  const ofClients = familiesOf(spec);
   spec.allowSources.forEach((source, i) => {
-    if (source.kind === 'cidr' && source.cidr.family !== family)
+    if (source.kind === 'cidr' && !ofClients.includes(source.cidr.family))
       bad.add(
         `spec.allow_sources[${i}]`,
-        `${formatCidr(source.cidr)} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match; name an IPv6 listener address for an IPv6 forward`,
+        `${formatCidr(source.cidr)} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match; name an IPv6 listener address for an IPv6 forward, or take both with driver relay`,
       );
   });
-  if (spec.snat.mode === 'address' && spec.snat.address.family !== family)
+  // Addresses of targets were compared with it already; what a name will resolve to is of either family only behind the relay.
+  const asNamed = familyOfTargets(spec.targets) === undefined && !needsRelay(spec);
+  if (asNamed && spec.snat.mode === 'address' && spec.snat.address.family !== family)
     bad.add('spec.snat.address', `${spec.snat.address.text} is IPv${spec.snat.address.family} but the forward is IPv${family}`);
 }
 
@@ -119,7 +125,10 @@ export function specToJson(spec: ForwardSpec): JsonValue {
 export const specFromJson = (json: unknown): WireSpec =>
   fromJson(ForwardSpecSchema, json as JsonValue, { ignoreUnknownFields: true });
 
-/** What one gateway is told about a forward: the bytes that are hashed, stored and sent. */
+/**
+ * What one gateway is told about a forward: the bytes that are hashed, stored and sent. Options of the relay come with driver relay,
+ * which the forward gets anyway: an agent too old to know the options would ignore them, but refuses the driver by name.
+ */
 export function desiredBytes(forward: {
   readonly uid: string;
   readonly name: string;
@@ -127,7 +136,8 @@ export function desiredBytes(forward: {
   readonly spec: ForwardSpec;
 }): Uint8Array {
   const { uid, name, generation, spec } = forward;
-  return toBinary(DesiredForwardSchema, create(DesiredForwardSchema, { uid, name, generation, ...wireTrafficSpec(spec) }));
+  const traffic = wireTrafficSpec(spec.relay ? { ...spec, driver: 'relay' } : spec);
+  return toBinary(DesiredForwardSchema, create(DesiredForwardSchema, { uid, name, generation, ...traffic }));
 }
 
 /** A forward as operators see it. */

@@ -8,6 +8,7 @@ import {
   Helper,
   PlacementState,
   Protocol,
+  ProxyProtocol,
   SnatMode,
 } from '@gwctl/proto/gwctl/v1/types_pb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -16,6 +17,8 @@ import { type ForwardInit, forwardOf } from '../testing/requests.js';
 
 const { createForward, getForward, listForwards, updateForward, deleteForward, watchForward } = ForwardService.method;
 
+type Spec = NonNullable<Parameters<typeof forwardOf>[3]>;
+const fieldOf = ({ field }: { readonly field: string }) => field;
 type ListenInit = NonNullable<NonNullable<ForwardInit['spec']>['listen']>;
 const tcp = (port: number, address = '', last = port): ListenInit => ({
   address,
@@ -88,15 +91,6 @@ describe('forwards', () => {
     ],
     ['a bad name', forwardOf('Bad_Name', 'gw-1', 80), 'name', 'is not a name'],
     ['a bad CIDR', forwardOf('x', 'gw-1', 80, { allowSources: ['10.0.0.1/8'] }), 'spec.allow_sources[0]', 'host bits'],
-    [
-      'an IPv6 target of an IPv4 listener',
-      forwardOf('x', 'gw-1', 80, {
-        listen: { address: '10.0.0.1', protocol: Protocol.TCP, ports: { first: 1, last: 1 } },
-        targets: [{ host: '2001:db8::1', port: 1 }],
-      }),
-      'spec.targets[0].host',
-      'IPv6',
-    ],
     ['a past expiry', forwardOf('x', 'gw-1', 80, { expires: timestampFromMs(1) }), 'spec.expires', 'past'],
     ['no protocol', forwardOf('x', 'gw-1', 80, { listen: { ports: { first: 1, last: 1 } } }), 'spec.listen.protocol', 'unknown'],
     ['no gateway', forwardOf('x', 'gw-1', 80, { on: { case: undefined } }), 'spec.gateway', 'is missing'],
@@ -110,9 +104,8 @@ describe('forwards', () => {
     expect(await counts()).toEqual(before);
   });
 
-  it.each<[string, Parameters<typeof forwardOf>[3], string]>([
+  it.each<[string, Spec, string]>([
     ['selectors', { on: { case: 'gatewaySelector', value: { matchLabels: { a: 'b' } } } }, 'spec.gateway_selector'],
-    ['the relay', { driver: DriverChoice.RELAY }, 'spec.driver'],
   ])('says that %s are not supported yet, and changes nothing', async (_, spec, field) => {
     const before = await counts();
     const call = create(forwardOf(named('u'), gateway, 80, spec));
@@ -142,7 +135,7 @@ describe('forwards', () => {
   });
 
   /** One of every kind that the drivers carry. */
-  const EVERY_KIND: readonly [string, Parameters<typeof forwardOf>[3]][] = [
+  const EVERY_KIND: readonly [string, Spec][] = [
     ['tcp+udp', { listen: { protocol: Protocol.TCP_UDP, ports: { first: 1, last: 1 } } }],
     [
       '1:1 NAT of an announced address',
@@ -183,7 +176,7 @@ describe('forwards', () => {
     }
   });
 
-  it.each<[string, Parameters<typeof forwardOf>[3], string]>([
+  it.each<[string, Spec, string]>([
     [
       'an IPv6 source of a name behind every address',
       { targets: [{ host: 'db.example.net', port: 1 }], allowSources: ['2001:db8::/32'] },
@@ -194,15 +187,229 @@ describe('forwards', () => {
       { targets: [{ host: 'db.example.net', port: 1 }], snat: { mode: SnatMode.ADDRESS, address: '2001:db8::1' } },
       'spec.snat.address',
     ],
+    [
+      'an IPv6 source of a name behind every address for the kernel',
+      { targets: [{ host: 'db.example.net', port: 1 }], allowSources: ['2001:db8::/32'], driver: DriverChoice.KERNEL },
+      'spec.allow_sources[0]',
+    ],
   ])('refuses %s, since it counts as IPv4', async (_, spec, field) => {
     const call = create(forwardOf(named('v'), gateway, 80, spec));
     await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect((await call.catch((e) => e)).violations[0].field).toBe(field);
   });
 
+  /** One of every kind that only the relay carries. */
+  const FOR_THE_RELAY: readonly [string, Spec][] = [
+    ['a loopback listener', { listen: tcp(80, '127.0.0.1') }],
+    ['a loopback target', { targets: [{ host: '127.0.0.1', port: 1 }] }],
+    ['an IPv6 target of an IPv4 listener', { listen: tcp(80, '10.0.0.1'), targets: [{ host: '2001:db8::1', port: 1 }] }],
+    [
+      'an IPv4 target of an IPv6 listener, with a fixed source and clients of each',
+      {
+        listen: tcp(80, '2001:db8::1'),
+        targets: [{ host: '10.0.0.1', port: 1 }],
+        snat: { mode: SnatMode.ADDRESS, address: '10.0.0.9' },
+        allowSources: ['2001:db8::/32'],
+      },
+    ],
+    [
+      'clients and targets of both families',
+      {
+        targets: [
+          { host: '10.0.0.1', port: 1 },
+          { host: '2001:db8::1', port: 1 },
+        ],
+        allowSources: ['10.0.0.0/8', '2001:db8::/32'],
+      },
+    ],
+    ['the PROXY protocol', { relay: { proxyProtocol: ProxyProtocol.V1 } }],
+    [
+      'all options',
+      {
+        listen: { protocol: Protocol.TCP_UDP, ports: { first: 80, last: 89 } },
+        relay: {
+          proxyProtocol: ProxyProtocol.V2,
+          connectTimeoutSeconds: 1,
+          tcpIdleTimeoutSeconds: 3600,
+          udpIdleTimeoutSeconds: 30,
+          maxConnections: 1000,
+          maxConnectionsPerClient: 10,
+        },
+      },
+    ],
+  ];
+
+  it.each(FOR_THE_RELAY)('takes %s for the relay, wanted or not, and tells the agent', async (_, spec) => {
+    const agent = await control.agent(`${gateway}-agent`);
+    const session = agent.connect();
+    const on = { case: 'gateway', value: `${gateway}-agent` } as const;
+    for (const driver of [DriverChoice.AUTO, DriverChoice.RELAY]) {
+      const made = await create(forwardOf(named(`r${driver}`), gateway, 80, { ...spec, driver, on }));
+      expect(made.spec?.driver).toBe(driver);
+      expect((await control.call(getForward, { name: made.name })).spec).toEqual(made.spec);
+      await session.until(() => session.entries.has(made.uid));
+      const { uid, generation, name, ...told } = session.forward(made.uid)!;
+      const { description, owner, on: placing, ...wanted } = made.spec!;
+      // Whoever does not know the options refuses the driver.
+      const asked = made.spec?.relay ? DriverChoice.RELAY : driver;
+      expect({ ...told, $typeName: '' }).toEqual({ ...wanted, driver: asked, $typeName: '' });
+      await control.call(deleteForward, { name: made.name });
+    }
+  });
+
+  it.each<[string, Spec, readonly (readonly [string, string])[]]>([
+    [
+      'a loopback listener and target of the kernel',
+      { listen: tcp(80, '127.0.0.1'), targets: [{ host: '127.0.0.1', port: 1 }], driver: DriverChoice.KERNEL },
+      [
+        ['listen.address', '127.0.0.1 is a loopback address, to which the kernel forwards nothing; use driver auto or relay'],
+        ['targets[0].host', '127.0.0.1 is a loopback address, to which the kernel forwards nothing; use driver auto or relay'],
+      ],
+    ],
+    [
+      'another family of the kernel',
+      { listen: tcp(80, '10.0.0.1'), targets: [{ host: '2001:db8::1', port: 1 }], driver: DriverChoice.KERNEL },
+      [
+        [
+          'targets[0].host',
+          '2001:db8::1 is IPv6 and the listener IPv4, between which the kernel does not translate; use driver auto or relay',
+        ],
+      ],
+    ],
+    [
+      'the PROXY protocol and a limit of the kernel',
+      { relay: { proxyProtocol: ProxyProtocol.V2, maxConnections: 5 }, driver: DriverChoice.KERNEL },
+      [
+        ['relay.proxy_protocol', 'the PROXY protocol is spoken by the relay only; use driver auto or relay'],
+        [
+          'relay.max_connections',
+          'the kernel does not count connections of one forward; only the relay does; use driver auto or relay',
+        ],
+      ],
+    ],
+    [
+      '1:1 NAT of the relay',
+      { listen: everything('10.0.0.1'), targets: [{ host: '10.0.0.2' }], driver: DriverChoice.RELAY },
+      [
+        [
+          'listen.protocol',
+          'the relay carries TCP and UDP; 1:1 NAT of an address, ICMP with it, is done by the kernel only; use driver auto or kernel',
+        ],
+      ],
+    ],
+    [
+      "the client's address, FTP, lowered segments and a taken port of the relay",
+      { snat: { mode: SnatMode.NONE }, helper: Helper.FTP, clampMss: true, takeover: true, driver: DriverChoice.RELAY },
+      [
+        [
+          'snat.mode',
+          "the relay opens connections of its own and cannot keep the client's address, which the PROXY protocol tells targets instead; use driver auto or kernel",
+        ],
+        [
+          'helper',
+          'the relay does not follow FTP, whose passive ports it can only carry as a range of their own; use driver auto or kernel',
+        ],
+        [
+          'clamp_mss',
+          'connections of the relay end at the gateway, so there is no segment size to lower; use driver auto or kernel',
+        ],
+        [
+          'takeover',
+          'the relay listens with a socket of its own, so it cannot take what another socket has; use driver auto or kernel',
+        ],
+      ],
+    ],
+    [
+      "the PROXY protocol together with the client's address",
+      { relay: { proxyProtocol: ProxyProtocol.V1 }, snat: { mode: SnatMode.NONE } },
+      [
+        [
+          'relay.proxy_protocol',
+          'the PROXY protocol is spoken by the relay only; the relay cannot carry this forward either, so leave this out, or what keeps it from the relay',
+        ],
+        [
+          'snat.mode',
+          "the relay opens connections of its own and cannot keep the client's address, which the PROXY protocol tells targets instead; the kernel cannot carry this forward either, so leave this out, or what keeps it from the kernel",
+        ],
+      ],
+    ],
+    [
+      'version 1 of the PROXY protocol for UDP',
+      { listen: { protocol: Protocol.UDP, ports: { first: 53, last: 53 } }, relay: { proxyProtocol: ProxyProtocol.V1 } },
+      [['relay.proxy_protocol', 'version 1 of the PROXY protocol knows TCP only and the listener takes udp; use v2']],
+    ],
+    [
+      'an unknown version and times out of range',
+      { relay: { proxyProtocol: 7 as ProxyProtocol, connectTimeoutSeconds: 301, maxConnectionsPerClient: 2_000_000 } },
+      [
+        ['relay.proxy_protocol', 'unknown version; use none, v1 or v2'],
+        ['relay.connect_timeout_seconds', '301 is not allowed; write whole seconds from 1 to 300, or leave it out'],
+        ['relay.max_connections_per_client', '2000000 is not allowed; write a whole number from 1 to 1000000, or leave it out'],
+      ],
+    ],
+  ])('refuses %s with the reasons, in a dry run too, and changes nothing', async (_, spec, reasons) => {
+    const before = await counts();
+    for (const validateOnly of [false, true]) {
+      const call = create(forwardOf(named('n'), gateway, 80, spec), { validateOnly });
+      await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
+      expect((await call.catch((e) => e)).violations).toEqual(
+        reasons.map(([field, description]) => ({ field: `spec.${field}`, description })),
+      );
+    }
+    expect(await counts()).toEqual(before);
+  });
+
+  it('changes single options of the relay, clears them, and checks them against all the rest', async () => {
+    const made = await create(forwardOf(named('a'), gateway, 80, { relay: { proxyProtocol: ProxyProtocol.V2 } }));
+    const update = (spec: Spec, paths: readonly string[], more: object = {}) =>
+      control.call(updateForward, { forward: { name: named('a'), spec }, updateMask: { paths: [...paths] }, ...more });
+    const limited = await update({ relay: { maxConnections: 5, connectTimeoutSeconds: 9 } }, ['spec.relay.max_connections']);
+    expect(limited).toMatchObject({
+      generation: 2n,
+      spec: { relay: { proxyProtocol: ProxyProtocol.V2, maxConnections: 5, connectTimeoutSeconds: 0 } },
+    });
+    const kernel = { driver: DriverChoice.KERNEL };
+    for (const validateOnly of [true, false])
+      expect((await update(kernel, ['spec.driver'], { validateOnly }).catch((e) => e)).violations.map(fieldOf)).toEqual([
+        'spec.relay.proxy_protocol',
+        'spec.relay.max_connections',
+      ]);
+    const cleared = await update({}, ['spec.relay.proxy_protocol', 'spec.relay.max_connections']);
+    expect(cleared.generation).toBe(3n);
+    expect(cleared.spec?.relay).toBeUndefined();
+    expect((await update(kernel, ['spec.driver'])).spec?.driver).toBe(DriverChoice.KERNEL);
+    // Only together: with the driver of before, the option would be refused.
+    const both = await update({ driver: DriverChoice.AUTO, relay: { proxyProtocol: ProxyProtocol.V1 } }, [
+      'spec.driver',
+      'spec.relay',
+    ]);
+    expect(both.spec).toMatchObject({ driver: DriverChoice.AUTO, relay: { proxyProtocol: ProxyProtocol.V1 } });
+    expect((await control.call(getForward, { name: made.name })).spec).toEqual(both.spec);
+  });
+
+  it('gives back the other family of every address when the relay is no longer needed', async () => {
+    await create(forwardOf(named('a'), gateway, 80, { driver: DriverChoice.RELAY }));
+    const other = () => create(forwardOf(named('b'), gateway, 80, { targets: [{ host: '2001:db8::9', port: 1 }] }));
+    await expect(other()).rejects.toMatchObject({ reason: 'LISTENER_TAKEN', metadata: { forward: named('a') } });
+    const driver = (choice: DriverChoice) =>
+      control.call(updateForward, {
+        forward: { name: named('a'), spec: { driver: choice } },
+        updateMask: { paths: ['spec.driver'] },
+      });
+    await driver(DriverChoice.AUTO);
+    await other();
+    await expect(driver(DriverChoice.RELAY)).rejects.toMatchObject({
+      reason: 'LISTENER_TAKEN',
+      metadata: { forward: named('b') },
+    });
+  });
+
   it.each<[string, ListenInit, string, ListenInit, string, boolean]>([
     ['IPv4 and IPv6 on every address', tcp(80), '10.9.9.9', tcp(80), '2001:db8::99', true],
     ['a name counts as IPv4 behind every address', tcp(80), '10.9.9.9', tcp(80), 'db.example.net', false],
+    ['every address of the relay takes both families', tcp(80), '127.0.0.1', tcp(80), '2001:db8::99', false],
+    ['every address of the relay and one of them', tcp(80, '2001:db8::2'), '2001:db8::99', tcp(80), '::1', false],
+    ['a loopback address and another of the relay', tcp(80, '127.0.0.1'), '10.9.9.9', tcp(80, '127.0.0.2'), '10.9.9.9', true],
     ['a name behind every address leaves IPv6 free', tcp(80), 'db.example.net', tcp(80), '2001:db8::99', true],
     ['every IPv6 address and one of them', tcp(80), '2001:db8::99', tcp(80, '2001:db8::1'), '2001:db8::99', false],
     ['two IPv6 addresses', tcp(80, '2001:db8::2'), '2001:db8::99', tcp(80, '2001:db8::1'), '2001:db8::99', true],

@@ -15,11 +15,6 @@ const GAPS: readonly Gap[] = [
     asked: (s) => s.on.kind === 'selector',
     description: 'placing by selector is not supported yet; name one gateway, and make one forward for each',
   },
-  {
-    field: 'spec.driver',
-    asked: (s) => s.driver === 'relay',
-    description: 'the relay is not supported yet; use auto or kernel',
-  },
 ];
 
 /** Refuses a well-formed spec that asks for something nobody carries out yet. */

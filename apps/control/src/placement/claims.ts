@@ -1,5 +1,6 @@
+import { familiesOf } from '@gwctl/shared/domain/carriers';
 import type { EgressSpec } from '@gwctl/shared/domain/egress';
-import { familyOf, type TrafficSpec, transports } from '@gwctl/shared/domain/forward';
+import { type TrafficSpec, transports } from '@gwctl/shared/domain/forward';
 import { type Family, formatCidr } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 
@@ -32,13 +33,14 @@ const WHOLE_FAMILY: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/
 
 /**
  * A listener on every address claims the whole of the family that its forward is of, and nothing of the other: IPv4 and IPv6 on one
- * port may go to different places. Protocol all claims every port.
+ * port may go to different places. Only the relay takes both, and so claims both. Protocol all claims every port.
  */
 export function claimsOfForward(spec: TrafficSpec): Claims {
   const { protocol, address, ports = EVERY_PORT } = spec.listen;
-  const family = familyOf(spec);
-  const claimed = address ? `${address.text}/${family === 4 ? 32 : 128}` : WHOLE_FAMILY[family];
-  const listeners = transports(protocol).map((transport) => ({ transport, family, address: claimed, ports }));
+  const claimed = (family: Family) => (address ? `${address.text}/${family === 4 ? 32 : 128}` : WHOLE_FAMILY[family]);
+  const listeners = familiesOf(spec).flatMap((family) =>
+    transports(protocol).map((transport) => ({ transport, family, address: claimed(family), ports })),
+  );
   return { ...NO_CLAIMS, listeners };
 }
 

@@ -1,5 +1,6 @@
+import { familiesOf } from '@gwctl/shared/domain/carriers';
 import { type EgressSpec, egressesConflict } from '@gwctl/shared/domain/egress';
-import { familyOf, listenersConflict, type Protocol, type TrafficSpec } from '@gwctl/shared/domain/forward';
+import { type DriverChoice, listenersConflict, type Protocol, type TrafficSpec } from '@gwctl/shared/domain/forward';
 import { contains, parseCidr, parseIp } from '@gwctl/shared/domain/ip';
 import { rangesOverlap } from '@gwctl/shared/domain/ports';
 import fc from 'fast-check';
@@ -24,22 +25,27 @@ const conflict = (a: ListenerClaim, b: ListenerClaim): boolean =>
 const sourcesConflict = (a: SourceClaim, b: SourceClaim): boolean =>
   a.outInterface === b.outInterface && overlaps(a.source, b.source);
 
-/** The parts of a forward that claims come from; behind every address the target says which family it is of, a name says IPv4. */
+/**
+ * The parts of a forward that claims come from. Behind every address the target says which family it is of, a name says IPv4; the relay,
+ * wanted or needed, takes both.
+ */
 const forward = fc
   .record({
     address: fc.constantFrom('', '10.0.0.1', '10.0.0.2', '2001:db8::1'),
-    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net'),
+    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net', '127.0.0.1'),
+    driver: fc.constantFrom<DriverChoice>('auto', 'auto', 'kernel', 'relay'),
     protocol: fc.constantFrom<Protocol>('tcp', 'udp', 'tcp+udp', 'all'),
     first: fc.integer({ min: 1, max: 5 }),
     width: fc.integer({ min: 0, max: 2 }),
   })
-  .map(({ address, target, protocol, first, width }) => {
+  .map(({ address, target, driver, protocol, first, width }) => {
     const [ip, to] = [parseIp(address), parseIp(target)];
     const ports = protocol === 'all' ? {} : { ports: { first, last: first + width } };
     const host = to.ok ? { kind: 'ip' as const, address: to.value } : { kind: 'dns' as const, name: target };
     return {
       listen: { ...(ip.ok ? { address: ip.value } : {}), protocol, ...ports, announce: false },
       targets: [{ host, weight: 1 }],
+      driver,
     } as unknown as TrafficSpec;
   });
 
@@ -57,7 +63,7 @@ describe('claims', () => {
     fc.assert(
       fc.property(forward, forward, (a, b) => {
         const [mine, theirs] = [claimsOfForward(a).listeners, claimsOfForward(b).listeners];
-        const expected = familyOf(a) === familyOf(b) && listenersConflict(a.listen, b.listen);
+        const expected = familiesOf(a).some((f) => familiesOf(b).includes(f)) && listenersConflict(a.listen, b.listen);
         expect(mine.some((x) => theirs.some((y) => conflict(x, y)))).toBe(expected);
         expect(mine.some((x, i) => mine.slice(i + 1).some((y) => conflict(x, y)))).toBe(false);
       }),

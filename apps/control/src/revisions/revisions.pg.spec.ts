@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { familiesOf } from '@gwctl/shared/domain/carriers';
 import { EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
 import {
-  familyOf,
+  type DriverChoice,
   formatListener,
   type Listener,
   listenersConflict,
@@ -65,16 +66,17 @@ async function place(database: Database, gatewayUid: string, kind: 'forward' | '
 }
 
 const address = fc.constantFrom('', '', '10.0.0.1', '10.0.0.2', '2001:db8::1', '::a00:1');
-/** What decides about claims. Behind every address, the target says which family the forward is of; a name says IPv4. */
+/** What decides about claims. Behind every address, the target says which family the forward is of, a name IPv4; the relay takes both. */
 const forwards: fc.Arbitrary<TrafficSpec> = fc
   .record({
     address,
-    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net'),
+    target: fc.constantFrom('10.9.9.9', '2001:db8::99', 'db.example.net', '127.0.0.1'),
+    driver: fc.constantFrom<DriverChoice>('auto', 'auto', 'kernel', 'relay'),
     protocol: fc.constantFrom<Protocol>('tcp', 'udp', 'tcp+udp', 'all'),
     first: fc.integer({ min: 1, max: 6 }),
     width: fc.integer({ min: 0, max: 2 }),
   })
-  .map(({ address: text, target, protocol, first, width }) => {
+  .map(({ address: text, target, driver, protocol, first, width }) => {
     const [parsed, to] = [parseIp(text), parseIp(target)];
     const listen = {
       ...(parsed.ok ? { address: parsed.value } : {}),
@@ -83,7 +85,7 @@ const forwards: fc.Arbitrary<TrafficSpec> = fc
       announce: false,
     };
     const host = to.ok ? { kind: 'ip', address: to.value } : { kind: 'dns', name: target };
-    return { listen, targets: [{ host, weight: 1 }] } as unknown as TrafficSpec;
+    return { listen, targets: [{ host, weight: 1 }], driver } as unknown as TrafficSpec;
   });
 
 const forwardOn = (listen: Listener) => ({ listen, targets: [] }) as unknown as TrafficSpec;
@@ -103,8 +105,11 @@ describe('listeners', () => {
         const gatewayUid = await addGateway(fresh);
         const taken: TrafficSpec[] = [];
         for (const forward of wanted) {
-          const free = !taken.some((t) => familyOf(t) === familyOf(forward) && listenersConflict(t.listen, forward.listen));
-          const shown = `IPv${familyOf(forward)} ${formatListener(forward.listen)}`;
+          const families = familiesOf(forward);
+          const free = !taken.some(
+            (t) => familiesOf(t).some((f) => families.includes(f)) && listenersConflict(t.listen, forward.listen),
+          );
+          const shown = `IPv${families.join('+')} ${formatListener(forward.listen)}`;
           expect([shown, await place(database, gatewayUid, 'forward', claimsOfForward(forward))]).toEqual([shown, free]);
           if (free) taken.push(forward);
         }

@@ -10,6 +10,7 @@ import {
 } from './forward.js';
 import { parseIp } from './ip.js';
 import { MAX_LABELS, parseDnsName, parseInterface, parseLabels, parseName, parseText } from './names.js';
+import type { RawRelayOptions } from './relay-options.js';
 
 const good: RawTrafficSpec = {
   listen: {
@@ -48,6 +49,18 @@ const all: RawTrafficSpec = {
   targets: [{ host: '192.168.2.122', port: 0, weight: 1 }],
 };
 
+const target = (host: string) => ({ host, port: 80, weight: 1 });
+const PROXY = 'spec.relay.proxy_protocol';
+const relay = (options: Partial<RawRelayOptions>): RawRelayOptions => ({
+  proxyProtocol: 'none',
+  connectTimeout: 0,
+  tcpIdleTimeout: 0,
+  udpIdleTimeout: 0,
+  maxConnections: 0,
+  maxConnectionsPerClient: 0,
+  ...options,
+});
+
 describe('parseTrafficSpec', () => {
   it('takes the example of the design', () => {
     expect(parseTrafficSpec(good)).toMatchObject({
@@ -67,11 +80,6 @@ describe('parseTrafficSpec', () => {
     ['an unknown protocol', listen({ protocol: undefined }), ['spec.listen.protocol']],
     ['all with ports', listen({ protocol: 'all' }), ['spec.listen.ports']],
     ['no target', { ...good, targets: [] }, ['spec.targets']],
-    [
-      'an IPv6 target for an IPv4 listener',
-      { ...good, targets: [{ host: '2001:db8::1', port: 1, weight: 1 }] },
-      ['spec.targets[0].host'],
-    ],
     ['a target twice', { ...good, targets: [good.targets[0]!, good.targets[0]!] }, ['spec.targets[1]']],
     [
       'a target port out of range',
@@ -94,6 +102,40 @@ describe('parseTrafficSpec', () => {
       'unknown words of the newer fields',
       { ...good, affinity: undefined, helper: undefined, healthCheck: { mode: undefined, port: 0 } },
       ['spec.affinity', 'spec.helper', 'spec.health_check.mode'],
+    ],
+    [
+      'an IPv6 source for a listener on every address that the kernel carries',
+      { ...listen({ address: '' }), allowSources: ['2001:db8::/32'] },
+      ['spec.allow_sources[0]'],
+    ],
+    [
+      'an IPv6 source for an IPv4 listener of the relay',
+      { ...good, driver: 'relay', allowSources: ['2001:db8::/32'] },
+      ['spec.allow_sources[0]'],
+    ],
+    [
+      'a fixed source that one of the targets cannot answer',
+      { ...good, targets: [...good.targets, target('2001:db8::1')], snat: { mode: 'address', address: '192.168.2.10' } },
+      ['spec.snat.address'],
+    ],
+    ['an announced loopback address', listen({ address: '127.0.0.1', announce: true }), ['spec.listen.announce']],
+    ['an unknown version of the PROXY protocol', { ...good, relay: relay({ proxyProtocol: undefined }) }, [PROXY]],
+    ['version 1 of the PROXY protocol for UDP', { ...udp, relay: relay({ proxyProtocol: 'v1' }) }, [PROXY]],
+    [
+      'times and limits beyond what is allowed',
+      {
+        ...good,
+        relay: relay({ connectTimeout: 301, tcpIdleTimeout: -1, maxConnections: 1_000_001, maxConnectionsPerClient: 0.5 }),
+      },
+      ['connect_timeout_seconds', 'tcp_idle_timeout_seconds', 'max_connections', 'max_connections_per_client'].map(
+        (f) => `spec.relay.${f}`,
+      ),
+    ],
+    ['times of UDP for TCP', { ...good, relay: relay({ udpIdleTimeout: 9 }) }, ['spec.relay.udp_idle_timeout_seconds']],
+    [
+      'times of TCP for UDP',
+      { ...udp, relay: relay({ connectTimeout: 9, tcpIdleTimeout: 9 }) },
+      ['spec.relay.connect_timeout_seconds', 'spec.relay.tcp_idle_timeout_seconds'],
     ],
     ['lower segments of UDP', { ...udp, clampMss: true }, ['spec.clamp_mss']],
     ['FTP over UDP', { ...udp, helper: 'ftp' }, ['spec.helper']],
@@ -131,9 +173,41 @@ describe('parseTrafficSpec', () => {
     ['a check of the own port', { ...good, healthCheck: { mode: 'tcp', port: 0 } }, { healthCheck: { mode: 'tcp' } }],
     ['a whole address with FTP and lower segments', { ...all, helper: 'ftp', clampMss: true }, { helper: 'ftp', clampMss: true }],
     ['clients that stay', { ...good, affinity: 'client' }, { affinity: 'client' }],
+    ['a loopback listener', listen({ address: '127.0.0.1' }), { listen: { address: { text: '127.0.0.1' } } }],
+    [
+      'a loopback target',
+      { ...good, targets: [target('127.0.0.1')] },
+      { targets: [{ host: { address: { text: '127.0.0.1' } } }] },
+    ],
+    [
+      'an IPv6 target for an IPv4 listener, with its source address and clients of the listener',
+      { ...good, targets: [target('2001:db8::1')], snat: { mode: 'address', address: '2001:db8::9' } },
+      { targets: [{ host: { address: { family: 6 } } }], allowSources: [{ cidr: { family: 4 } }] },
+    ],
+    ['targets of both families', { ...good, targets: [target('2001:db8::1'), target('10.0.0.1')] }, { targets: [{}, {}] }],
+    [
+      'clients of both families on every address that the relay listens on',
+      { ...listen({ address: '' }), driver: 'relay', allowSources: ['10.0.0.0/8', '2001:db8::/32'] },
+      { allowSources: [{}, {}] },
+    ],
+    [
+      'the same where only the relay can carry it',
+      { ...listen({ address: '' }), relay: relay({ proxyProtocol: 'v2' }), allowSources: ['10.0.0.0/8', '2001:db8::/32'] },
+      { relay: { proxyProtocol: 'v2' } },
+    ],
+    [
+      'what the relay is asked for',
+      { ...good, relay: relay({ proxyProtocol: 'v1', connectTimeout: 300, tcpIdleTimeout: 604_800, maxConnections: 1 }) },
+      { relay: { proxyProtocol: 'v1', connectTimeout: 300, tcpIdleTimeout: 604_800, maxConnections: 1 } },
+    ],
     ['weights', { ...good, targets: [{ host: '10.0.0.1', port: 1, weight: 0 }] }, { targets: [{ weight: 1 }] }],
   ])('reads %s', (_, raw, expected) => {
     expect(parseTrafficSpec(raw)).toMatchObject({ ok: true, value: expected });
+  });
+
+  it('has no options of the relay where none is asked for', () => {
+    const parsed = parseTrafficSpec({ ...good, relay: relay({}) });
+    expect(parsed.ok && 'relay' in parsed.value).toBe(false);
   });
 
   it('reports every violation at once', () => {

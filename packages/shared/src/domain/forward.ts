@@ -1,8 +1,12 @@
-import { type Cidr, type IpAddress, parseCidr, parseIp } from './ip.js';
+import { familiesOf, isLoopback } from './carriers.js';
+import { familyOfTargets } from './family.js';
+import { type Cidr, type Family, type IpAddress, parseCidr, parseIp } from './ip.js';
 import { parseDnsName, parseInterface, parseText } from './names.js';
 import { makePortRange, type PortRange, parsePort, rangesOverlap, rangeWidth } from './ports.js';
 import { parseRelayOptions, type RawRelayOptions, type RelayOptions } from './relay-options.js';
 import { err, ok, type Result, type Violation, ViolationList } from './result.js';
+
+export { familyOf, familyOfTargets } from './family.js';
 
 export type Protocol = 'tcp' | 'udp' | 'tcp+udp' | 'all';
 export type SnatMode = 'auto' | 'masquerade' | 'address' | 'none';
@@ -117,7 +121,11 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
   const at = (field: string) => `${prefix}${field}`;
   const listen = parseListener(raw, bad, at);
   const targets = parseTargets(raw, listen, bad, at);
-  const allowSources = parseAllowSources(raw, listen?.address, targets, bad, at);
+  const relay = raw.relay && parseRelayOptions(raw.relay, raw.listen?.protocol, bad, (field) => at(`relay.${field}`));
+  const families = listen && raw.driver && familiesOf({ listen, targets, driver: raw.driver, ...(relay ? { relay } : {}) });
+  // A name behind every address may still be of either family: the whole forward tells, not this check.
+  const known = listen?.address !== undefined || familyOfTargets(targets) !== undefined;
+  const allowSources = parseAllowSources(raw, known && families?.length === 1 ? families[0] : undefined, bad, at);
   const snat = parseSnat(raw, targets, bad, at);
   if (raw.driver === undefined) bad.add(at('driver'), 'unknown driver; use auto, kernel or relay');
   if (raw.onChange === undefined) bad.add(at('on_change'), 'unknown policy; use drain, cut or keep');
@@ -127,10 +135,9 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
     bad.add(at('clamp_mss'), 'changes the segment size of TCP, which the listener does not take; leave it out');
   const helper = parseHelper(raw, bad, at);
   const healthCheck = parseHealthCheck(raw, bad, at);
-  const relay = raw.relay && parseRelayOptions(raw.relay, bad, (field) => at(`relay.${field}`));
   if (bad.items.length > 0 || !listen || !snat || !raw.driver || !raw.onChange || !raw.affinity || !helper || !healthCheck)
     return err(bad.items);
-  return ok({
+  const spec: { -readonly [K in keyof TrafficSpec]: TrafficSpec[K] } = {
     listen,
     targets,
     allowSources,
@@ -138,14 +145,16 @@ export function parseTrafficSpec(raw: RawTrafficSpec, prefix = ''): Result<Traff
     driver: raw.driver,
     onChange: raw.onChange,
     enabled: raw.enabled,
-    ...(raw.expires === undefined ? {} : { expires: raw.expires }),
     takeover: raw.takeover,
     affinity: raw.affinity,
     helper,
     clampMss: raw.clampMss,
     healthCheck,
-    ...(relay ? { relay } : {}),
-  });
+  };
+  // Not spread into the literal: there they would cost each of tens of thousands a second object for its fields.
+  if (raw.expires !== undefined) spec.expires = raw.expires;
+  if (relay) spec.relay = relay;
+  return ok(spec);
 }
 
 function parseHelper({ helper, listen }: RawTrafficSpec, bad: ViolationList, at: At): HelperChoice | undefined {
@@ -194,14 +203,14 @@ function parseListener(raw: RawTrafficSpec, bad: ViolationList, at: At): Listene
   } else if (l.ports) ports = bad.take(at('listen.ports'), makePortRange(l.ports.first, l.ports.last));
   else bad.add(at('listen.ports'), 'is missing; write a port from 1 to 65535 or a range');
   if (l.announce && !address) bad.add(at('listen.announce'), 'needs a listener address to announce');
+  if (l.announce && address && isLoopback(address))
+    bad.add(at('listen.announce'), `${address.text} is a loopback address, for which nobody else asks; leave it out`);
   if (bad.items.length > before || !l.protocol) return undefined;
-  return {
-    ...(address ? { address } : {}),
-    ...(iface ? { interface: iface } : {}),
-    protocol: l.protocol,
-    ...(ports ? { ports } : {}),
-    announce: l.announce,
-  };
+  const { protocol, announce } = l;
+  const rest = { ...(iface ? { interface: iface } : {}), ...(ports ? { ports } : {}), protocol, announce };
+  // The usual one is written out: what is spread costs each of tens of thousands a second object for its fields.
+  if (address && ports && !iface) return { address, protocol, ports, announce };
+  return address ? { address, ...rest } : rest;
 }
 
 /** An address that a gateway can have: not the unspecified one, nor multicast or broadcast. */
@@ -230,11 +239,6 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
     if (host.kind === 'ip') {
       if (host.address.text === '0.0.0.0' || host.address.text === '::' || isMulticast(host.address))
         bad.add(`${field}.host`, `${host.address.text} is not an address that a target can have`);
-      if (listen?.address && listen.address.family !== host.address.family)
-        bad.add(
-          `${field}.host`,
-          `${host.address.text} is IPv${host.address.family} but the listener ${listen.address.text} is IPv${listen.address.family}; name a target of the listener's family`,
-        );
     }
     if (listen?.protocol === 'all' && t.port !== 0) bad.add(`${field}.port`, 'protocol all has no ports; leave it out');
     if (listen?.ports && port && port + rangeWidth(listen.ports) - 1 > 65535)
@@ -245,34 +249,30 @@ function parseTargets(raw: RawTrafficSpec, listen: Listener | undefined, bad: Vi
     const key = `${t.host}|${t.port}`;
     if (seen.has(key)) bad.add(field, `names ${t.host} port ${t.port} twice; give one target a higher weight instead`);
     seen.add(key);
-    targets.push({ host, ...(port ? { port } : {}), weight: t.weight === 0 ? 1 : t.weight });
+    const weight = t.weight === 0 ? 1 : t.weight;
+    targets.push(port ? { host, port, weight } : { host, weight });
   });
-  const families = new Set(targets.flatMap((t) => (t.host.kind === 'ip' ? [t.host.address.family] : [])));
-  if (families.size > 1) bad.add(at('targets'), 'mix IPv4 and IPv6; make one forward for each family');
   // A copy is exactly as long as it needs to be; a list that grew keeps room for more, in each of tens of thousands of forwards.
   return targets.slice();
 }
 
-function parseAllowSources(
-  raw: RawTrafficSpec,
-  listenAddress: IpAddress | undefined,
-  targets: readonly Target[],
-  bad: ViolationList,
-  at: At,
-): readonly AllowSource[] {
+/** @param family The only one that clients can be of, where that is known. */
+function parseAllowSources(raw: RawTrafficSpec, family: Family | undefined, bad: ViolationList, at: At): readonly AllowSource[] {
   if (raw.allowSources.length === 0) return ANYONE;
   if (raw.allowSources.length > MAX_ALLOW_SOURCES)
     bad.add(
       at('allow_sources'),
       `${raw.allowSources.length} sources; at most ${MAX_ALLOW_SOURCES} are allowed, merge neighbouring networks`,
     );
-  const family = listenAddress?.family ?? familyOfTargets(targets);
   const sources: AllowSource[] = [];
   raw.allowSources.slice(0, MAX_ALLOW_SOURCES).forEach((text, i) => {
     const field = at(`allow_sources[${i}]`);
     const source = bad.take(field, parseAllowSource(text));
     if (source?.kind === 'cidr' && family && source.cidr.family !== family)
-      bad.add(field, `${text} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match`);
+      bad.add(
+        field,
+        `${text} is IPv${source.cidr.family} but the forward is IPv${family}, so it could never match; a listener on every address takes both with driver relay`,
+      );
     if (source) sources.push(source);
   });
   return sources.slice();
@@ -299,9 +299,14 @@ function parseSnat(raw: RawTrafficSpec, targets: readonly Target[], bad: Violati
     return SNATS[s.mode];
   }
   const address = bad.take(at('snat.address'), parseListenAddress(s.address));
-  const family = familyOfTargets(targets);
-  if (address && family && address.family !== family)
-    bad.add(at('snat.address'), `${address.text} is IPv${address.family} but the target is IPv${family}`);
+  const other = targets.find(({ host }) => address && host.kind === 'ip' && host.address.family !== address.family);
+  if (address && other?.host.kind === 'ip') {
+    const { text, family } = other.host.address;
+    bad.add(
+      at('snat.address'),
+      `${address.text} is IPv${address.family} but the target ${text} is IPv${family}; use auto, or an address of the targets' family`,
+    );
+  }
   return address ? { mode: 'address', address } : undefined;
 }
 
@@ -335,17 +340,6 @@ export function parseNotes(
   const description = bad.take(`${prefix}description`, parseText(notes.description));
   const owner = bad.take(`${prefix}owner`, parseText(notes.owner));
   return description === undefined || owner === undefined ? err(bad.items) : ok({ description, owner });
-}
-
-/** The family that a forward's targets have, where addresses say so. */
-export function familyOfTargets(targets: readonly Target[]): 4 | 6 | undefined {
-  for (const t of targets) if (t.host.kind === 'ip') return t.host.address.family;
-  return undefined;
-}
-
-/** The family of a forward: of its listener's address, else of its targets, else IPv4 (DNS targets behind a wildcard). */
-export function familyOf(spec: TrafficSpec): 4 | 6 {
-  return spec.listen.address?.family ?? familyOfTargets(spec.targets) ?? 4;
 }
 
 /** The transport protocols that a listener takes; `all` takes both, and more. */

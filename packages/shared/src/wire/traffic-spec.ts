@@ -3,11 +3,21 @@ import type { DesiredForward } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import type { ForwardSpec as WireForwardSpec } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { type AllowSource, type Host, type Listener, type RawTrafficSpec, type TrafficSpec } from '../domain/forward.js';
 import { formatCidr } from '../domain/ip.js';
-import { affinityWords, driverWords, healthCheckWords, helperWords, onChangeWords, protocolWords, snatWords } from './words.js';
+import type { RelayOptions } from '../domain/relay-options.js';
+import {
+  affinityWords,
+  driverWords,
+  healthCheckWords,
+  helperWords,
+  onChangeWords,
+  protocolWords,
+  proxyProtocolWords,
+  snatWords,
+} from './words.js';
 
 /** The wire's traffic part, as an operator's spec or an agent's desired forward, ready for {@link parseTrafficSpec}. */
 export function rawTrafficSpec(wire: WireForwardSpec | DesiredForward): RawTrafficSpec {
-  const { listen, snat, expires } = wire;
+  const { listen, snat, expires, relay } = wire;
   return {
     listen: listen && {
       address: listen.address,
@@ -31,6 +41,14 @@ export function rawTrafficSpec(wire: WireForwardSpec | DesiredForward): RawTraff
       mode: healthCheckWords.fromWire(wire.healthCheck.mode),
       port: wire.healthCheck.port,
     },
+    relay: relay && {
+      proxyProtocol: proxyProtocolWords.fromWire(relay.proxyProtocol),
+      connectTimeout: relay.connectTimeoutSeconds,
+      tcpIdleTimeout: relay.tcpIdleTimeoutSeconds,
+      udpIdleTimeout: relay.udpIdleTimeoutSeconds,
+      maxConnections: relay.maxConnections,
+      maxConnectionsPerClient: relay.maxConnectionsPerClient,
+    },
   };
 }
 
@@ -50,6 +68,19 @@ export function wireTrafficSpec(spec: TrafficSpec) {
     helper: helperWords.toWire(spec.helper),
     clampMss: spec.clampMss,
     healthCheck: { mode: healthCheckWords.toWire(spec.healthCheck.mode), port: spec.healthCheck.port ?? 0 },
+    // Left out where nothing is asked for: the bytes of all other forwards, and so their digests, stay what they were.
+    ...(spec.relay ? { relay: wireRelayOptions(spec.relay) } : {}),
+  };
+}
+
+export function wireRelayOptions(relay: RelayOptions) {
+  return {
+    proxyProtocol: proxyProtocolWords.toWire(relay.proxyProtocol ?? 'none'),
+    connectTimeoutSeconds: relay.connectTimeout ?? 0,
+    tcpIdleTimeoutSeconds: relay.tcpIdleTimeout ?? 0,
+    udpIdleTimeoutSeconds: relay.udpIdleTimeout ?? 0,
+    maxConnections: relay.maxConnections ?? 0,
+    maxConnectionsPerClient: relay.maxConnectionsPerClient ?? 0,
   };
 }
 

@@ -14,10 +14,12 @@ import {
   OnChange as WireOnChange,
   PlacementState as WirePlacementState,
   Protocol as WireProtocol,
+  ProxyProtocol as WireProxyProtocol,
   SnatMode as WireSnatMode,
 } from '@gwctl/proto/gwctl/v1/types_pb';
 import type { Affinity, DriverChoice, HealthCheckMode, HelperChoice, OnChange, Protocol, SnatMode } from '../domain/forward.js';
 import type { DriftPolicy } from '../domain/gateway-settings.js';
+import type { ProxyProtocol } from '../domain/relay-options.js';
 import type { ConditionStatusWord, DriftCauseWord, PlacementStateWord, TargetHealthWord } from '../domain/status.js';
 
 interface Words<W extends number, D extends string> {
@@ -88,6 +90,11 @@ export const helperWords = words<WireHelper, HelperChoice>(
 export const healthCheckWords = words<WireHealthCheckMode, HealthCheckMode>(
   { auto: WireHealthCheckMode.AUTO, none: WireHealthCheckMode.NONE, tcp: WireHealthCheckMode.TCP },
   'auto',
+);
+
+export const proxyProtocolWords = words<WireProxyProtocol, ProxyProtocol>(
+  { none: WireProxyProtocol.NONE, v1: WireProxyProtocol.V1, v2: WireProxyProtocol.V2 },
+  'none',
 );
 
 export const driftPolicyWords = words<WireDriftPolicy, DriftPolicy>(

@@ -1,3 +1,4 @@
+import { carrierViolations } from '@gwctl/shared/domain/carriers';
 import { type ForwardSpec, parseNotes } from '@gwctl/shared/domain/forward';
 import { parseInterface, parseName } from '@gwctl/shared/domain/names';
 import { ViolationList } from '@gwctl/shared/domain/result';
@@ -14,6 +15,7 @@ import {
 } from '../../flags/forward-flags.js';
 import { mergeLabels, parseLabel } from '../../flags/labels.js';
 import { parseListen } from '../../flags/listen.js';
+import { relayOf, relayOptions } from '../../flags/relay.js';
 import { parseTarget, rawTarget } from '../../flags/target.js';
 import { parseExpiry, resolveExpiry } from '../../flags/time.js';
 import { FORMATS } from '../../output/format.js';
@@ -39,6 +41,7 @@ const options = {
   interface: value({ placeholder: 'IF', summary: 'Take traffic of this interface only', parse: parseInterface }),
   allow: list({ placeholder: 'CIDR|NAME', summary: 'Who may connect (default anyone)', parse: parseAllow }),
   ...policyOptions,
+  ...relayOptions,
   expires: value({ placeholder: '8h|TIME', summary: 'When it ends by itself (default never)', parse: parseExpiry }),
   label: list({ placeholder: 'K=V', summary: 'A label', parse: parseLabel }),
   clampMss: flag({ summary: CLAMP_MSS }),
@@ -71,8 +74,9 @@ export function newForward(name: string, o: OptionValues<typeof options>, now: n
     helper: o.helper ?? 'auto',
     clampMss: o.clampMss,
     healthCheck: { mode: o.healthCheck?.mode ?? 'auto', port: o.healthCheck?.port ?? 0 },
+    relay: relayOf(o),
   });
-  if (!traffic.ok) bad.items.push(...traffic.error);
+  bad.items.push(...(traffic.ok ? carrierViolations(traffic.value, 'spec.') : traffic.error));
   if (o.dryRun && o.wait !== undefined) bad.add('--wait', 'has nothing to wait for with --dry-run; leave out one of them');
   if (bad.items.length > 0 || !traffic.ok || !notes.ok || !placing.ok || !placing.value || !labels)
     throw CliError.usage(bad.items, 'gwctl forward add --help');
@@ -84,7 +88,7 @@ export const addForward = defineCommand({
   path: 'forward add',
   summary: 'Add a forward',
   description:
-    'What arrives at the listener goes to the target, or to one of several by their weights. A range of ports goes to as many ports from the port of the target on. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. auto in place of the port takes a free one from 50000 to 50999, which the forward keeps. Not built yet, and refused: --selector, --driver relay.',
+    'What arrives at the listener goes to the target, or to one of several by their weights. A range of ports goes to as many ports from the port of the target on. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. auto in place of the port takes a free one from 50000 to 50999, which the forward keeps. The kernel carries it where it can. Where it cannot, the relay does, a process beside the agent: a listener or target on loopback, IPv4 to IPv6 and back, and whatever the flags marked "Relay only" ask for. What the relay cannot do is refused: --snat none, ADDR/all, --helper ftp, --clamp-mss, --takeover. Not built yet, and refused: --selector.',
   args: { name: argument({ placeholder: 'NAME', summary: 'Name of the forward, unique', parse: parseName }) },
   options,
   formats: FORMATS,
@@ -125,6 +129,16 @@ export const addForward = defineCommand({
       says: 'For eight hours, for one address on one interface; flows of a former target are ended',
       command:
         'gwctl forward add debug --gateway gw1 --listen 203.0.113.10:9229 --interface eth0 --target 10.0.1.24:9229 --allow 198.51.100.7 --expires 8h --on-change cut',
+    },
+    {
+      says: 'A service that listens on the loopback of the gateway only (its policy file must name 127.0.0.1 in targets.allow)',
+      command:
+        'gwctl forward add metrics --gateway gw1 --listen 192.168.1.10:9090 --target 127.0.0.1:9090 --allow 192.168.1.0/24',
+    },
+    {
+      says: 'IPv6 clients of an IPv4 server, which learns their addresses by the PROXY protocol',
+      command:
+        "gwctl forward add web46 --gateway gw1 --listen '[2001:db8::1]:443' --target 10.0.0.31:8443 --proxy-protocol v2 --max-connections-per-client 100",
     },
     {
       says: 'Only check it',

@@ -1,10 +1,22 @@
+import { create } from '@bufbuild/protobuf';
 import type {
   CreateForwardRequest,
   DeleteForwardRequest,
   ListForwardsRequest,
   UpdateForwardRequest,
 } from '@gwctl/proto/gwctl/v1/forward_pb';
-import { Affinity, HealthCheckMode, Helper, PlacementState, Protocol, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
+import {
+  Affinity,
+  ConditionSchema,
+  ConditionStatus,
+  DriverChoice,
+  HealthCheckMode,
+  Helper,
+  PlacementState,
+  Protocol,
+  ProxyProtocol,
+  SnatMode,
+} from '@gwctl/proto/gwctl/v1/types_pb';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -88,10 +100,36 @@ describe('forward add', () => {
     ['--listen 192.168.100.3/all --announce --target 10.0.0.3 --health-check tcp:22', '192.168.100.3/all on gw1 to 10.0.0.3'],
     ['--listen 50000-50009/udp --target db.example.net:60000', '*:50000-50009/udp on gw1 to db.example.net:60000'],
     ['--listen 10.0.0.1:auto/udp --target 10.0.0.53', '10.0.0.1:50000/udp on gw1 to 10.0.0.53'],
+    ['--listen 127.0.0.1:8080 --target 10.0.0.53:80', '127.0.0.1:8080/tcp on gw1 to 10.0.0.53:80'],
+    ['--listen 9090 --target 127.0.0.1:9090 --driver relay', '*:9090/tcp on gw1 to 127.0.0.1:9090'],
+    [
+      '--listen [2001:db8::1]:443 --target 10.0.0.31:8443 --allow 2001:db8::/32 --snat 10.0.0.1 --proxy-protocol v1',
+      '[2001:db8::1]:443/tcp on gw1 to 10.0.0.31:8443',
+    ],
     ['--listen 53/tcp+udp --target 10.0.0.53 --allow office.example.net', '*:53/tcp+udp on gw1 to 10.0.0.53'],
   ])('takes %s', async (flags, sentence) => {
     const result = await sandbox.run(`forward add any --gateway gw1 ${flags}`);
     expect(result).toMatchObject({ code: 0, stderr: `forward any added: ${sentence}\n` });
+  });
+
+  it('sends what is asked of the relay, in seconds, and nothing where nothing is asked', async () => {
+    const flags =
+      '--proxy-protocol v2 --connect-timeout 2s --tcp-idle-timeout 1h30m --max-connections 1000 --max-connections-per-client 10';
+    expect(await sandbox.run(`${ADD} --driver relay ${flags}`)).toMatchObject({ code: 0 });
+    expect(last<CreateForwardRequest>('CreateForward').forward?.spec).toMatchObject({
+      driver: DriverChoice.RELAY,
+      relay: {
+        proxyProtocol: ProxyProtocol.V2,
+        connectTimeoutSeconds: 2,
+        tcpIdleTimeoutSeconds: 5400,
+        udpIdleTimeoutSeconds: 0,
+        maxConnections: 1000,
+        maxConnectionsPerClient: 10,
+      },
+    });
+    const none = '--proxy-protocol none --connect-timeout default --udp-idle-timeout 0 --max-connections none';
+    expect(await sandbox.run(`${ADD.replace('web', 'plain')} ${none}`)).toMatchObject({ code: 0 });
+    expect(last<CreateForwardRequest>('CreateForward').forward?.spec?.relay).toBeUndefined();
   });
 
   it('places by a selector', async () => {
@@ -120,7 +158,45 @@ describe('forward add', () => {
     ['--listen 50009-50000', '--listen: 50009-50000 is reversed; write the lower port first'],
     ['--listen 0.0.0.0:80', '--listen: 0.0.0.0 is not an address of a gateway'],
     ['--target 2001:db8::1', '--target: "2001:db8::1": an IPv6 address stands in brackets'],
-    ['--target [2001:db8::1]:80', '--target (number 1): 2001:db8::1 is IPv6 but the listener 192.0.2.1 is IPv4'],
+    [
+      '--target [2001:db8::1]:80 --driver kernel',
+      '--target (number 1): 2001:db8::1 is IPv6 and the listener IPv4, between which the kernel does not translate; use driver auto or relay',
+    ],
+    [
+      '--listen 127.0.0.1:80 --driver kernel',
+      '--listen: 127.0.0.1 is a loopback address, to which the kernel forwards nothing; use driver auto or relay',
+    ],
+    [
+      '--proxy-protocol v2 --driver kernel',
+      '--proxy-protocol: the PROXY protocol is spoken by the relay only; use driver auto or relay',
+    ],
+    ['--max-connections-per-client 1 --driver kernel', '--max-connections-per-client: the kernel does not count connections'],
+    [
+      '--udp-idle-timeout 9s --listen 192.0.2.1:53/udp --driver kernel',
+      '--udp-idle-timeout: the kernel has one time-out for all',
+    ],
+    [
+      '--listen 192.0.2.1/all --target 198.51.100.2 --driver relay',
+      '--listen: the relay carries TCP and UDP; 1:1 NAT of an address',
+    ],
+    ['--snat none --driver relay', '--snat: the relay opens connections of its own and cannot keep the client'],
+    ['--helper ftp --driver relay', '--helper: the relay does not follow FTP'],
+    ['--clamp-mss --driver relay', '--clamp-mss: connections of the relay end at the gateway'],
+    ['--takeover --driver relay', '--takeover: the relay listens with a socket of its own'],
+    [
+      '--proxy-protocol v2 --snat none',
+      '--proxy-protocol: the PROXY protocol is spoken by the relay only; the relay cannot carry',
+    ],
+    ['--snat none --proxy-protocol v2', 'the kernel cannot carry this forward either, so leave this out, or what keeps it from'],
+    ['--proxy-protocol v3', '--proxy-protocol: "v3" is not a version of the PROXY protocol; use none, v1 or v2'],
+    ['--listen 192.0.2.1:53/udp --proxy-protocol v1', '--proxy-protocol: version 1 of the PROXY protocol knows TCP only'],
+    ['--udp-idle-timeout 5s', '--udp-idle-timeout: is about UDP, which the listener does not take; leave it out'],
+    ['--connect-timeout 1500ms', '--connect-timeout: "1500ms" is not whole seconds'],
+    ['--connect-timeout 6m', '--connect-timeout: "6m" is too long; write 1s to 5m, or default'],
+    ['--tcp-idle-timeout 8d', '--tcp-idle-timeout: "8d" is too long; write 1s to 7d, or default'],
+    ['--tcp-idle-timeout soon', '--tcp-idle-timeout: "soon" is not a duration'],
+    ['--max-connections 1000001', '--max-connections: "1000001" is not a limit; write a whole number from 1 to 1000000, or none'],
+    ['--max-connections=-1', '--max-connections: "-1" is not a limit'],
     ['--target 127.0.0.1:0', '--target: "0" is not a port'],
     ['--allow 192.168.1.1/24', '--allow: "192.168.1.1/24" has host bits set; write 192.168.1.0/24'],
     ['--allow 300.0.0.0/8', '--allow: "300.0.0.0/8" is not a CIDR'],
@@ -129,7 +205,7 @@ describe('forward add', () => {
     ['--selector site=a', '--gateway or --selector: both are given; name one gateway or one selector'],
     ['--interface a/b', '--interface: "a/b" is not an interface name'],
     ['--snat bogus', '--snat: "bogus" is not a way of source NAT; use auto, masquerade, none'],
-    ['--snat 2001:db8::1', '--snat: 2001:db8::1 is IPv6 but the target is IPv4'],
+    ['--snat 2001:db8::1', '--snat: 2001:db8::1 is IPv6 but the target 198.51.100.2 is IPv4'],
     ['--affinity sticky', '--affinity: "sticky" is not an affinity; use none or client'],
     ['--helper sip', '--helper: "sip" is not a helper; use auto, none or ftp'],
     ['--health-check http', '--health-check: "http" is not a health check; use auto, none, tcp or tcp:PORT'],
@@ -146,10 +222,11 @@ describe('forward add', () => {
     ['--wait --dry-run', '--wait: has nothing to wait for with --dry-run'],
     ['--foo', '--foo: is not a flag of this command'],
   ])('refuses %j with exit code 2 and sends nothing', async (flags, why) => {
-    const flag = flags.split(' ')[0]!;
     const base = ADD.split(' ');
-    const at = base.indexOf(flag);
-    if (at >= 0) base.splice(at, 2);
+    for (const flag of flags.split(' ').filter((f) => f.startsWith('--'))) {
+      const at = base.indexOf(flag);
+      if (at >= 0) base.splice(at, 2);
+    }
     const result = await sandbox.run([...base, ...flags.split(' ')]);
     expect(result.stderr).toContain(why);
     expect(result).toMatchObject({ code: 2, stdout: '' });
@@ -294,6 +371,16 @@ describe('forward set', () => {
     ['--affinity client --helper ftp', ['spec.affinity', 'spec.helper']],
     ['--clamp-mss --health-check none', ['spec.clamp_mss', 'spec.health_check']],
     ['--no-clamp-mss', ['spec.clamp_mss']],
+    ['--proxy-protocol v2', ['spec.relay.proxy_protocol']],
+    [
+      '--connect-timeout default --tcp-idle-timeout 24h --udp-idle-timeout 60s',
+      ['connect', 'tcp_idle', 'udp_idle'].map((of) => `spec.relay.${of}_timeout_seconds`),
+    ],
+    [
+      '--max-connections none --max-connections-per-client 0',
+      ['spec.relay.max_connections', 'spec.relay.max_connections_per_client'],
+    ],
+    ['--allow 2001:db8::/32 --target 10.0.0.1:80', ['spec.targets', 'spec.allow_sources']],
     ['--driver relay --on-change keep --owner= ', ['spec.owner', 'spec.driver', 'spec.on_change']],
   ])('%s: names %j and no etag', async (flags, paths) => {
     expect(await sandbox.run(`forward set web ${flags}`)).toMatchObject({ code: 0 });
@@ -310,6 +397,40 @@ describe('forward set', () => {
       owner: 'o',
       allowSources: ['203.0.113.0/24'],
     });
+  });
+
+  it('changes one option of the relay and resets another', async () => {
+    const relay = () => fake.forward('web').spec?.relay;
+    await sandbox.run('forward set web --proxy-protocol v1 --connect-timeout 9s --max-connections 7');
+    await sandbox.run('forward set web --connect-timeout default --max-connections-per-client 3');
+    expect(relay()).toMatchObject({
+      proxyProtocol: ProxyProtocol.V1,
+      connectTimeoutSeconds: 0,
+      maxConnections: 7,
+      maxConnectionsPerClient: 3,
+    });
+    const { stdout } = await sandbox.run('forward get web');
+    expect(stdout).toContain('PROXY protocol:   v1\n');
+    expect(stdout).toContain('Connections:      at most 7, 3 of each client address\n');
+    expect(parse((await sandbox.run('forward get web -o yaml')).stdout).spec.relay).toEqual({
+      proxyProtocol: 'v1',
+      maxConnections: 7,
+      maxConnectionsPerClient: 3,
+    });
+    await sandbox.run('forward set web --proxy-protocol none --max-connections none --max-connections-per-client none');
+    expect((await sandbox.run('forward get web')).stdout).not.toMatch(/PROXY|Connections|time-out/);
+  });
+
+  it('says what carries it and why', async () => {
+    const message = 'the relay carries it: 127.0.0.1 is a loopback address, to which the kernel forwards nothing';
+    fake.agentSays('web', 'gw1', {
+      state: PlacementState.ACTIVE,
+      driver: 'relay',
+      conditions: [create(ConditionSchema, { type: 'Carrier', status: ConditionStatus.TRUE, reason: 'RELAY_NEEDED', message })],
+    });
+    const { stdout } = await sandbox.run('forward get web');
+    expect(stdout).toContain(`  Driver:         relay\n                  ${message}\n`);
+    expect((await sandbox.run('forward list -o wide')).stdout).toMatch(/ relay /);
   });
 
   it('sets and removes single labels under the etag that it read', async () => {
@@ -337,7 +458,10 @@ describe('forward set', () => {
     ['--dry-run', 'nothing to change'],
     ['--allow 10.0.0.0/8 --allow-anyone', '--allow-anyone: contradicts --allow'],
     ['--listen 0.0.0.0:80', '--listen: 0.0.0.0 is not an address of a gateway'],
-    ['--listen 192.0.2.1:80 --target [2001:db8::1]:80', 'is IPv6 but the listener'],
+    ['--listen 192.0.2.1:80 --allow 2001:db8::/32', '--allow (number 1): 2001:db8::/32 is IPv6 but the forward is IPv4'],
+    ['--snat 10.0.0.1 --target [2001:db8::1]:80', '--snat: 10.0.0.1 is IPv4 but the target 2001:db8::1 is IPv6'],
+    ['--listen 53/udp --connect-timeout 5s', '--connect-timeout: is about TCP, which the listener does not take'],
+    ['--connect-timeout 0.5s', '--connect-timeout: "0.5s" is not a duration'],
     ['--gateway gw1 --selector a=b', 'both are given'],
     ['--expires 2020-01-01T00:00:00Z', 'has passed'],
   ])('refuses "%s" with exit code 2 and sends nothing', async (flags, why) => {

@@ -9,7 +9,7 @@ export const getForward = defineCommand({
   path: 'forward get',
   summary: 'Show a forward and how it stands on each gateway',
   description:
-    'Says what is wanted, and for each gateway what its agent last reported: state, driver, targets, whether the target sees the client address, traffic, drift, conditions, and the reasons of a refusal.',
+    'Says what is wanted, and for each gateway what its agent last reported: state, driver (and, where that is the relay, why), targets, whether the target sees the client address, traffic, drift, conditions, and the reasons of a refusal.',
   args: { name: argument({ placeholder: 'NAME', summary: 'Name of the forward', parse: parseName, complete: 'forwards' }) },
   options: {},
   formats: FORMATS,

@@ -15,6 +15,7 @@ import {
 } from '../../flags/forward-flags.js';
 import { parseLabelChange } from '../../flags/labels.js';
 import { parseListen } from '../../flags/listen.js';
+import { relayOf, relayOptions } from '../../flags/relay.js';
 import { parseTarget, rawTarget } from '../../flags/target.js';
 import { parseExpiryOrNever, resolveExpiry } from '../../flags/time.js';
 import { FORMATS } from '../../output/format.js';
@@ -44,6 +45,7 @@ const options = {
   allow: list({ placeholder: 'CIDR|NAME', summary: 'Who may connect, in place of all who may', parse: parseAllow }),
   allowAnyone: flag({ summary: 'Empty the allow-list: anyone may connect' }),
   ...policyOptions,
+  ...relayOptions,
   expires: value({ placeholder: '8h|TIME|never', summary: 'When it ends by itself', parse: parseExpiryOrNever }),
   label: list({ placeholder: 'K=V|K-', summary: 'Set a label, or remove it', parse: parseLabelChange }),
   clampMss: toggle({ summary: CLAMP_MSS }),
@@ -67,7 +69,9 @@ export function changesOf(o: OptionValues<typeof options>, now: number): Forward
     ...(listen ? { listen: { ...listen, interface: o.interface ?? '', announce: false } } : {}),
     ...(target.length > 0 ? { targets: target.map(rawTarget) } : {}),
     ...(snat ? { snat: { mode: snat.mode, address: snat.address ?? '' } } : {}),
-    allowSources: o.allow,
+    // What goes with these depends on a listener's address and protocol: without it, the control plane says.
+    ...(listen?.address ? { allowSources: o.allow } : {}),
+    ...(listen ? { relay: relayOf(o) } : {}),
   });
   if (!parts.ok) bad.items.push(...parts.error);
   if (bad.items.length > 0 || !placing.ok) throw CliError.usage(bad.items, 'gwctl forward set --help');
@@ -89,6 +93,14 @@ export function changesOf(o: OptionValues<typeof options>, now: number): Forward
     ...(o.helper ? { helper: o.helper } : {}),
     ...(o.clampMss === undefined ? {} : { clampMss: o.clampMss }),
     ...(o.healthCheck ? { healthCheck: o.healthCheck } : {}),
+    ...given(o, Object.keys(relayOptions) as (keyof typeof relayOptions)[]),
+  };
+}
+
+/** The named ones that are given. */
+function given<T extends object, K extends keyof T>(from: T, keys: readonly K[]): { readonly [P in K]?: NonNullable<T[P]> } {
+  return Object.fromEntries(keys.flatMap((key) => (from[key] === undefined ? [] : [[key, from[key]]]))) as {
+    [P in K]?: NonNullable<T[P]>;
   };
 }
 
@@ -107,6 +119,11 @@ export const setForward = defineCommand({
       command: 'gwctl forward set shop --target 10.0.0.31:8443 --target 10.0.0.33:8443,weight=2',
     },
     { says: 'Set a label, remove another', command: 'gwctl forward set web --label team=db --label old-' },
+    { says: 'From the kernel to the relay, and back', command: 'gwctl forward set web --driver relay --wait' },
+    {
+      says: 'Fewer connections at a time, and the usual time-out again',
+      command: 'gwctl forward set web --max-connections 500 --connect-timeout default',
+    },
     { says: 'Let it run on for good', command: 'gwctl forward set web --expires never' },
     { says: 'Only if nobody changed it since', command: 'gwctl forward set web --etag ETAG --owner web-team' },
   ],

@@ -1,10 +1,10 @@
 import { MAX_RESOLVERS, parseGatewaySettings, parseResolver } from '@gwctl/shared/domain/gateway-settings';
 import { parseName } from '@gwctl/shared/domain/names';
-import { err, ok, quote, type Result, ViolationList } from '@gwctl/shared/domain/result';
+import { ok, type Result, ViolationList } from '@gwctl/shared/domain/result';
 import { argument, defineCommand, flag, list, type OptionValues, value } from '../../command/definition.js';
 import { CliError } from '../../errors/cli-error.js';
 import { parseChoice } from '../../flags/choice.js';
-import { parseDuration } from '../../flags/duration.js';
+import { parseSeconds } from '../../flags/duration.js';
 import { parseEtag } from '../../flags/etag.js';
 import { FORMATS } from '../../output/format.js';
 import { gatewayView, settingsSentence } from '../../output/gateway-view.js';
@@ -14,12 +14,7 @@ import type { GatewayChanges } from '../../resources/gateway-input.js';
 const POLICIES = ['repair', 'report'] as const;
 
 /** Reads a time to live: whole seconds, or `default`, which is 0 on the wire. */
-export function parseTtl(text: string): Result<number, string> {
-  if (text === 'default') return ok(0);
-  const ms = parseDuration(text);
-  if (!ms.ok) return ms;
-  return ms.value % 1000 === 0 ? ok(ms.value / 1000) : err(`${quote(text)} is not whole seconds; write one like 5s or 10m`);
-}
+const parseTtl = (text: string): Result<number, string> => (text === 'default' ? ok(0) : parseSeconds(text));
 
 const options = {
   drift: value({
