@@ -69,9 +69,16 @@ export class AgentProgram {
     return this.#process;
   }
 
-  /** Starts it and awaits a live session, unless the control plane is known to be away. */
-  async start(options: { awaitSession?: boolean; driver?: string } = {}): Promise<void> {
-    const argv = [program('gwctl-agent'), 'run', '--state-dir', this.stateDir, '--driver', options.driver ?? this.#driver];
+  /** Starts it and awaits a live session, unless the control plane is known to be away. `program`: another one than the checkout's. */
+  async start(options: { awaitSession?: boolean; driver?: string; program?: string } = {}): Promise<void> {
+    const argv = [
+      options.program ?? program('gwctl-agent'),
+      'run',
+      '--state-dir',
+      this.stateDir,
+      '--driver',
+      options.driver ?? this.#driver,
+    ];
     this.#process = await this.#host.spawn(argv);
     if (options.awaitSession === false) return;
     await waitFor(async () => (await this.status()).controlPlane.connected, {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import {
   type CommandResult,
+  type DestroyOptions,
   type Lab,
   labMode,
   type NoAnswer,
@@ -22,7 +23,7 @@ export interface WorldOptions {
   /** In the names of the namespaces; unique among worlds that run at the same time. */
   readonly name: string;
   /** Default iptables-nft. */
-  readonly driver?: Variant | 'nftables';
+  readonly driver?: Variant | 'nftables' | 'relay';
   readonly controlFlags?: readonly string[];
   /** Runs once the hosts are there and before any program of ours: what a gateway is like before gwctl comes. */
   readonly before?: (lab: Lab<Scenario1Host>) => Promise<void>;
@@ -95,7 +96,7 @@ export class World {
         ...(options.controlFlags ? { controlFlags: options.controlFlags } : {}),
         ...(options.progress ? { progress: options.progress } : {}),
       });
-      return new World(site, driver === 'nftables' ? 'iptables-nft' : driver);
+      return new World(site, driver === 'nftables' || driver === 'relay' ? 'iptables-nft' : driver);
     } catch (error) {
       await lab.destroy().catch((second) => {
         throw new AggregateError([error, second], 'the world did not come up, and did not go down cleanly');
@@ -104,8 +105,9 @@ export class World {
     }
   }
 
-  async stop(): Promise<void> {
-    await this.lab.destroy();
+  /** `mayBeLeft`: see {@link Lab.destroy}. */
+  async stop(options?: DestroyOptions): Promise<void> {
+    await this.lab.destroy(options);
   }
 
   /** Runs gwctl as the operator, on the control plane's host. */

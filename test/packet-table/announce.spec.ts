@@ -42,7 +42,8 @@ describe.each(DRIVERS)('announced addresses, with %s', (driver) => {
 
   it.each(NETS)('$label: neighbours are told, so that who remembers another host does not wait', async (net) => {
     const filter = net.family === 4 ? `arp and host ${net.neighbour}` : 'icmp6 and ip6[40] == 136';
-    const argv = ['tcpdump', '-n', '-l', '--immediate-mode', '-i', 'eth0', '-c', '1', ...filter.split(' ')];
+    // In a user namespace there is no other user that it could become.
+    const argv = ['tcpdump', '-Z', 'root', '-n', '-l', '--immediate-mode', '-i', 'eth0', '-c', '1', ...filter.split(' ')];
     const dump = await world.lab.host('cli').spawn(argv, { ready: /listening on/ });
     await world.gateway.want([all(net)]);
     await dump.waitForOutput(

@@ -31,6 +31,20 @@ export async function dropByDefault(gateway: Host, driver: TableDriver): Promise
   }
 }
 
+/** Drops by default what comes to the gateway itself, as ufw does: but for what belongs to something, and these ports of TCP. */
+export async function dropInput(gateway: Host, driver: TableDriver, ports: readonly number[]): Promise<void> {
+  for (const net of NETS) {
+    const lines = [
+      ':INPUT DROP [0:0]',
+      '-A INPUT -i lo -j ACCEPT',
+      '-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+      `-A INPUT -p ${net.family === 4 ? 'icmp' : 'ipv6-icmp'} -j ACCEPT`,
+      ...ports.map((port) => `-A INPUT -p tcp -m tcp --dport ${port} -j ACCEPT`),
+    ];
+    await gateway.exec([`${otherTool(driver, net)}-restore`, '--noflush'], { stdin: table('filter', lines) });
+  }
+}
+
 /** Puts the other tool's IPv4 rules in nat back after somebody flushed that table. */
 export async function natAgain(gateway: Host, driver: TableDriver): Promise<void> {
   await gateway.exec([`${otherTool(driver, IPV4)}-restore`, '--noflush'], { stdin: table('nat', nat(IPV4)) });

@@ -8,6 +8,8 @@ import { parseTrafficSpec } from '@gwctl/shared/domain/forward';
 import { DEFAULT_SETTINGS } from '@gwctl/shared/domain/gateway-settings';
 import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
 import type { Result, Violation } from '@gwctl/shared/domain/result';
+import { createLogger } from '@gwctl/shared/logging/logger';
+import { systemClock } from '../../apps/agent/dist/clock.js';
 import { type Host, openHost } from '../../apps/agent/dist/host.js';
 import type { HealthView } from '../../apps/agent/dist/planner/planner.js';
 import type { Planned, ReadEntry, Resolution } from '../../apps/agent/dist/planner/types.js';
@@ -86,7 +88,13 @@ async function planned(wanted: Wanted, { host, planner, entries: known }: AtWork
   return planner.plan({
     entries,
     facts: await host.facts({ control: [], view }),
-    policy: { forward: () => [], egress: () => [], permits: () => true, maxForwards: Number.POSITIVE_INFINITY },
+    policy: {
+      forward: () => [],
+      egress: () => [],
+      permits: () => true,
+      permitsLocal: () => false,
+      maxForwards: Number.POSITIVE_INFINITY,
+    },
     names: resolutions(wanted.names),
     health: healthOf(wanted.unhealthy),
     now: Date.now(),
@@ -105,12 +113,15 @@ async function want(wanted: Wanted, fresh: boolean): Promise<Reconciled> {
   const ms = performance.now() - began;
   at.applied = { rendered, names: new Map([...wanted.forwards, ...wanted.egresses].map((f) => [f.uid, f.name])) };
   const verdicts = plan.judgements.map(({ name, verdict }) => [name, verdict.kind === 'reject' ? verdict.reason : verdict.kind]);
-  const conditions = driver.conditions(driver.mirror() ?? (await driver.observe()));
+  const observed = driver.mirror() ?? (await driver.observe());
+  const conditions = driver.conditions(observed);
+  const findings = driver.findings?.(rendered, observed) ?? [];
   return {
     verdicts: Object.fromEntries(verdicts),
     steps: steps.steps.map((s) => s.title),
     ms,
     conditions: Object.fromEntries(conditions.map((c) => [c.type, c.reason])),
+    findings: Object.fromEntries(findings.map((f) => [at.applied?.names.get(f.uid) ?? f.uid, f.condition.message])),
   };
 }
 
@@ -138,8 +149,9 @@ async function count(): Promise<Counted> {
 async function carryOut(command: GatewayCommand): Promise<Started | Reconciled | Looked | Counted | Seen | undefined> {
   switch (command.op) {
     case 'start': {
-      const clocks = { now: Date.now, monotonic: () => performance.now() };
-      const host = await openHost({ preference: command.driver, stateDir: command.stateDir, ...clocks });
+      const log = createLogger({ name: 'gateway', level: 'warn' });
+      const { driver: preference, stateDir, relayEngine } = command;
+      const host = await openHost({ preference, stateDir, log, relayEngine, ...systemClock });
       atWork = { host, planner: host.planner(() => undefined), entries: new Map() };
       return { driver: host.driver.name, capabilities: host.capabilities };
     }

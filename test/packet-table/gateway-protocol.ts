@@ -28,7 +28,12 @@ export interface Wanted {
 
 export type GatewayCommand =
   /** A driver without memory, as a fresh agent would have. */
-  | { op: 'start'; driver: 'auto' | 'iptables' | 'nftables' | 'iptables-nft' | 'iptables-legacy'; stateDir: string }
+  | {
+      op: 'start';
+      driver: 'auto' | 'iptables' | 'nftables' | 'iptables-nft' | 'iptables-legacy' | 'relay';
+      stateDir: string;
+      relayEngine?: 'native' | 'portable';
+    }
   /** One reconcile. `fresh`: read everything back instead of trusting the mirror. */
   | ({ op: 'want'; fresh: boolean } & Wanted)
   /** Read back and compare with what was last applied. */
@@ -54,6 +59,8 @@ export interface Reconciled {
   /** From desired state to applied and read back. */
   readonly ms: number;
   readonly conditions: Readonly<Record<string, string>>;
+  /** What the driver found of single forwards, by name: the reason. */
+  readonly findings: Readonly<Record<string, string>>;
 }
 
 export interface Looked {

@@ -44,15 +44,21 @@ export class Gateway {
     });
   }
 
-  static async on(host: Host): Promise<Gateway> {
+  /** `by`: a program that starts it, with its arguments. */
+  static async on(host: Host, by: readonly string[] = []): Promise<Gateway> {
     // As source, whether or not whoever starts it is compiled: its imports are relative to where it stands.
     const program = join(checkout, 'test/packet-table/gateway-main.ts');
-    const running = await host.spawn([process.execPath, '--no-warnings', program], { ready: /"id":0/ });
+    const running = await host.spawn([...by, process.execPath, '--no-warnings', program], { ready: /"id":0/ });
     return new Gateway(running);
   }
 
-  start(driver: TableDriver | 'auto' | 'iptables', stateDir: string): Promise<Started> {
-    return this.#call({ op: 'start', driver, stateDir });
+  /** `relayEngine`: default, native where it works. */
+  start(
+    driver: TableDriver | 'auto' | 'iptables' | 'relay',
+    stateDir: string,
+    relayEngine?: 'native' | 'portable',
+  ): Promise<Started> {
+    return this.#call({ op: 'start', driver, stateDir, ...(relayEngine ? { relayEngine } : {}) });
   }
 
   want(forwards: readonly WantedForward[], options: WantOptions = {}): Promise<Reconciled> {

@@ -106,6 +106,7 @@ function render({ announced, hairpins, ftp, listeners }: HostWanted) {
       listen: { address: ip(address), protocol: 'tcp', ports: ports(port) },
     })),
     egresses: [],
+    relayed: [],
     protected: [],
     announced: announced.map(([address, name]) => ({ address: ip(address), interface: name, forwards: ['k1'] })),
   });

@@ -21,7 +21,21 @@ describe.each(DRIVERS)('the path of our flows, with %s', (driver) => {
 
   /** Starts before `traffic` and gives the lines of the first packets that match. */
   async function sniff(host: TableHost, filter: string, count: number, traffic: () => Promise<unknown>): Promise<string[]> {
-    const argv = ['tcpdump', '-n', '-S', '-l', '--immediate-mode', '-i', 'eth0', '-c', String(count), ...filter.split(' ')];
+    // In a user namespace there is no other user that it could become.
+    const argv = [
+      'tcpdump',
+      '-Z',
+      'root',
+      '-n',
+      '-S',
+      '-l',
+      '--immediate-mode',
+      '-i',
+      'eth0',
+      '-c',
+      String(count),
+      ...filter.split(' '),
+    ];
     const dump = await world.lab.host(host).spawn(argv, { ready: /listening on/ });
     await traffic();
     await dump.waitForExit();

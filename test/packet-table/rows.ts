@@ -17,7 +17,7 @@ export interface Row {
    * Where it arrives and from which source address, as the server there says; or how there was no answer. An echo request is answered
    * by the gateway itself or from beyond it, which the number of hops tells.
    */
-  readonly result: { readonly at: string; readonly seenAs: string } | 'timeout' | 'refused' | 'the gateway' | 'beyond';
+  readonly result: { readonly at: string; readonly seenAs: string } | 'timeout' | 'refused' | 'reset' | 'the gateway' | 'beyond';
 }
 
 /** Many flows, and which targets they reach. */

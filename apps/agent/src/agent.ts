@@ -26,6 +26,7 @@ import { buildReport } from './status/build-report.js';
 import { Conditions } from './status/conditions.js';
 import { descriptorOf, StatusServer } from './status/status-server.js';
 import { lockOrExplain } from './system/file-lock.js';
+import { giveBackFreeMemory } from './system/free-memory.js';
 import { peerCredentials } from './system/peer-credentials.js';
 
 export interface AgentOptions {
@@ -62,7 +63,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const files = new DiskFiles(stateDir.desired);
   const store = new DesiredStore({ files, gatewayUid: identity.gatewayUid, clock, conditions, log });
   await store.load();
-  const host = await openHost({ preference: options.preference, stateDir: stateDir.path, ...clock });
+  const host = await openHost({ preference: options.preference, stateDir: stateDir.path, log, ...clock });
   const about: About = {
     gatewayUid: identity.gatewayUid,
     agentVersion: VERSION,
@@ -74,7 +75,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   };
   const addresses = new ControlAddresses({ servers: identity.servers, clock, log });
   // Typed as always there, and not: only with --expose-gc.
-  const spare = new SpareMemory({ clock, collect: globalThis.gc as ConstructorParameters<typeof SpareMemory>[0]['collect'] });
+  const collect = globalThis.gc as ConstructorParameters<typeof SpareMemory>[0]['collect'];
+  const spare = new SpareMemory({ clock, collect, giveBack: giveBackFreeMemory, resident: () => process.memoryUsage.rss() });
   const outbox = new Outbox({ clock, random: Math.random, conditions, persisted: () => store.persisted() });
   const leftovers = onceApplied(host, log);
   const lookups = await targetLookups({ clock, log, stateDir: stateDir.path });

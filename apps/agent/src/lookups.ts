@@ -5,6 +5,7 @@ import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Timer } from './clock.js';
 import type { DesiredView } from './desired/types.js';
 import type { HealthView } from './planner/planner.js';
+import { type Listed, SortedList } from './planner/sorted-list.js';
 import { probedPort } from './planner/targets.js';
 import type { Health, Judgement, Planned, Resolution } from './planner/types.js';
 import { HealthBook, type ProbeTarget } from './probes/health-book.js';
@@ -34,7 +35,8 @@ export class TargetLookups implements Lookups {
   readonly #options: TargetLookupsOptions;
   readonly #listeners: (() => void)[] = [];
   #version = 0;
-  #judgements: readonly Judgement[] = [];
+  #judgements: Listed<Judgement> = [];
+  readonly #probes = new Probes();
   #gathering: Timer | undefined;
   #settling: Timer | undefined;
 
@@ -84,7 +86,7 @@ export class TargetLookups implements Lookups {
     this.#judgements = planned.judgements;
     this.#gathering ??= this.#options.clock.after(GATHER, () => {
       this.#gathering = undefined;
-      this.#options.health.want(probesOf(this.#judgements));
+      this.#options.health.want(this.#probes.of(this.#judgements));
     });
   }
 
@@ -97,16 +99,51 @@ export class TargetLookups implements Lookups {
   }
 }
 
-/** What to ask of whom; where there are several targets, flows depend on the answer. */
-export function probesOf(judgements: readonly Judgement[]): ProbeTarget[] {
-  let calm = 0;
-  return judgements.flatMap(({ spec, verdict }) => {
-    if (verdict.kind !== 'place' || !spec) return [];
-    const port = probedPort(spec);
-    const urgent = verdict.addresses.length > 1;
-    if (!port || (!urgent && ++calm > MOST_CALM)) return [];
-    return verdict.addresses.map((target) => ({ address: target.address, port: port(target), urgent }));
-  });
+/** What to ask because of a piece of all judgements. Where there are several targets, flows depend on the answer. */
+interface Wishes {
+  readonly urgent: readonly ProbeTarget[];
+  /** One list for each judgement; undefined where there was no room for any. */
+  readonly calm: readonly (readonly ProbeTarget[])[] | undefined;
+}
+
+/** Whom to ask, looked for after each change: of tens of thousands of judgements only the pieces of the list that are new are read. */
+class Probes {
+  readonly #known = new WeakMap<readonly Judgement[], Wishes>();
+
+  of(judgements: Listed<Judgement>): readonly ProbeTarget[] {
+    const wanted: ProbeTarget[] = [];
+    let room = MOST_CALM;
+    for (const piece of SortedList.pieces(judgements)) {
+      const { urgent, calm = [] } = this.#wishes(piece, room > 0);
+      const some = calm.slice(0, room);
+      room -= some.length;
+      wanted.push(...urgent, ...some.flat());
+    }
+    return wanted;
+  }
+
+  #wishes(piece: readonly Judgement[], withCalm: boolean): Wishes {
+    const known = this.#known.get(piece);
+    if (known && (known.calm || !withCalm)) return known;
+    const urgent: ProbeTarget[] = [];
+    const calm: ProbeTarget[][] = [];
+    for (const judgement of piece) {
+      const targets = probesOf(judgement);
+      if (targets.some((t) => t.urgent)) urgent.push(...targets);
+      else if (targets.length > 0 && withCalm) calm.push(targets);
+    }
+    const wishes = { urgent, calm: withCalm ? calm : undefined };
+    this.#known.set(piece, wishes);
+    return wishes;
+  }
+}
+
+function probesOf({ spec, verdict }: Judgement): ProbeTarget[] {
+  if ((verdict.kind !== 'place' && verdict.kind !== 'relay') || !spec) return [];
+  const port = probedPort(spec);
+  if (!port) return [];
+  const urgent = verdict.addresses.length > 1;
+  return verdict.addresses.map((target) => ({ address: target.address, port: port(target), urgent }));
 }
 
 /** The lookups of an agent. Answers of an earlier life are used until there are better ones. */

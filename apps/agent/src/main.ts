@@ -2,13 +2,16 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import { CommanderError } from 'commander';
 import { exitCodeOf, USAGE } from './commands/exit-codes.js';
 import { standardOutput } from './commands/output.js';
-import { makeProgram } from './commands/program.js';
 
 // grpc-js names IP addresses as TLS server names, of which Node.js warns each time (DEP0123) and which it leaves out anyway.
 process.noDeprecation = true;
 
 try {
-  await makeProgram(standardOutput).parseAsync();
+  const program =
+    process.argv[2] === 'relay'
+      ? (await import('./commands/relay.js')).relayProgram(standardOutput)
+      : (await import('./commands/program.js')).makeProgram(standardOutput);
+  await program.parseAsync();
 } catch (error) {
   process.exitCode = explain(error);
 }

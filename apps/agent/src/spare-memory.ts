@@ -2,11 +2,22 @@ import type { Clock, Timer } from './clock.js';
 
 /** After so many changed placements at once, what the change needed is worth giving back. */
 const MANY = 2000;
+/** So is what a read-back of everything, or a count, left: more bytes than this beyond what there was after the last time. */
+const MUCH = 24 * 2 ** 20;
 /** Milliseconds of quiet before it is. */
 const QUIET = 5000;
 
 /** Gives memory back: what V8 calls with `--expose-gc`. */
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
+
+export interface SpareMemoryOptions {
+  readonly clock: Clock;
+  readonly collect: Collect | undefined;
+  /** Gives back what others than V8 freed. */
+  readonly giveBack?: () => void;
+  /** Bytes that the process has in memory now. */
+  readonly resident?: () => number;
+}
 
 /**
  * A first load of tens of thousands of forwards needs several times the memory that holding them does, and V8 keeps what it once had for
@@ -16,23 +27,27 @@ type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resor
 export class SpareMemory {
   #timer: Timer | undefined;
   #wanted = false;
+  /** Bytes, when all that could be given back just was. */
+  #atRest = Number.POSITIVE_INFINITY;
 
-  readonly #options: { readonly clock: Clock; readonly collect: Collect | undefined };
+  readonly #options: SpareMemoryOptions;
 
-  constructor(options: { readonly clock: Clock; readonly collect: Collect | undefined }) {
+  constructor(options: SpareMemoryOptions) {
     this.#options = options;
   }
 
-  /** So many placements changed just now. */
+  /** Something was done, by which so many placements changed: maybe none. */
   changed(count: number): void {
-    const { clock, collect } = this.#options;
+    const { clock, collect, giveBack, resident = () => 0 } = this.#options;
     if (!collect) return;
-    this.#wanted ||= count >= MANY;
+    this.#wanted ||= count >= MANY || resident() - this.#atRest > MUCH;
     if (!this.#wanted) return;
     this.#timer?.cancel();
     this.#timer = clock.after(QUIET, () => {
       this.#wanted = false;
       collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      giveBack?.();
+      this.#atRest = resident();
     });
   }
 

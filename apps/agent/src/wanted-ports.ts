@@ -1,15 +1,15 @@
 import { transports } from '@gwctl/shared/domain/forward';
-import { changesOf } from './planner/sorted.js';
+import { changesOf, type Listed } from './planner/sorted-list.js';
 import type { ReadEntry } from './planner/types.js';
 
 /** The ports that forwards want, by transport protocol, kept up to date with each change of them. */
 export class WantedPorts {
   readonly tcp = new Counted();
   readonly udp = new Counted();
-  private entries: readonly ReadEntry[] = [];
+  private entries: Listed<ReadEntry> = [];
 
   /** `entries` in order of uid; what is the same object is not looked at again. */
-  update(entries: readonly ReadEntry[]): this {
+  update(entries: Listed<ReadEntry>): this {
     if (entries === this.entries) return this;
     const { gone, come } = changesOf(this.entries, entries);
     for (const entry of gone) this.count(entry, -1);

@@ -193,7 +193,7 @@ export function ownPorts(n: Net): readonly State[] {
       ],
     },
     {
-      name: 'targets and listeners that no kernel rule can serve',
+      name: 'targets and listeners that no kernel rule can serve, of which the relay serves one',
       forwards: [
         forward(`${join(n.loopback, 443)}/tcp`, join(n.t10, 8443), { name: 'loopback listener' }),
         forward(`${join(n.vip, 444)}/tcp`, join(n.loopback, 80), { name: 'loopback target' }),
@@ -204,13 +204,17 @@ export function ownPorts(n: Net): readonly State[] {
         forward(`${join(n.vip, 447)}/tcp`, join(n.t10, 80), { name: 'foreign source', snat: n.t50 }),
       ],
       refused: {
-        'loopback listener': 'NOT_SUPPORTED_YET',
+        // The relay does it.
+        'loopback listener': 'relay',
         'loopback target': 'TARGET_FORBIDDEN',
         'link-local target': 'TARGET_FORBIDDEN',
         'own target': 'TARGET_IS_GATEWAY',
         'foreign source': 'SNAT_ADDRESS_UNKNOWN',
       },
-      rows: [444, 445, 446, 447].map((port) => row('cli', 'tcp', n.vip, port, 'refused')),
+      rows: [
+        row('gw', 'tcp', n.loopback, 443, at(n.t10, 8443, n.lan)),
+        ...[444, 445, 446, 447].map((port) => row('cli', 'tcp', n.vip, port, 'refused')),
+      ],
     },
     {
       name: 'two that claim the same listener: one has it, always the same',

@@ -27,12 +27,15 @@ Examples:
     .action(async (flags: { readonly stateDir: string; readonly driver: DriverPreference; readonly force: boolean }) => {
       const dir = stateDir(flags.stateDir);
       await makeStateDir(dir, await groupId(GROUP));
+      const log = createLogger({ name: 'gwctl-agent', level: 'warn' });
       const lock = flags.force ? undefined : lockOrExplain(dir.lock, 'stop it first, or use --force');
-      const claim = flags.force ? undefined : await claimHost(createLogger({ name: 'gwctl-agent', level: 'warn' }));
+      const claim = flags.force ? undefined : await claimHost(log);
       try {
-        const host = await openHost({ preference: flags.driver, stateDir: dir.path, ...systemClock });
+        const host = await openHost({ preference: flags.driver, stateDir: dir.path, log, ...systemClock });
         await host.driver.cleanUp();
         await host.cleanLeftovers();
+        // Whatever the driver is now: an earlier agent may have used it.
+        await host.relay.cleanUp();
         output.talk(`everything of gwctl is gone from this host (${host.driver.name}); flows through it end`);
       } finally {
         claim?.release();

@@ -73,7 +73,7 @@ async function makePlan(flags: PlanFlags): Promise<PrintedPlan> {
         'no desired state is on the disk yet; start the agent and let it reach the control plane once',
     });
   const policy = flags.policy === undefined ? NO_POLICY : await readPolicy(flags.policy);
-  const host = await openHost({ preference: flags.driver, stateDir: dir.path, ...clock });
+  const host = await openHost({ preference: flags.driver, stateDir: dir.path, log, ...clock });
   const addresses = new ControlAddresses({ servers: identity.servers, clock, log });
   await addresses.refresh();
   const facts = await host.facts({ control: addresses.current(), view });

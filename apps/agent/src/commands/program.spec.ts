@@ -88,7 +88,11 @@ describe('gwctl-agent', () => {
   it('shows what a policy permits', async () => {
     const file = join(dir, 'policy.yaml');
     await writeFile(file, 'apiVersion: gwctl/v1\nkind: Policy\nlisten: { ports: [443] }\n', { mode: 0o600 });
-    expect(await run('policy', 'check', file)).toMatchObject({ code: 0, data: expect.stringContaining('ports         443') });
+    const { code, data } = await run('policy', 'check', file);
+    expect({ code, data }).toEqual({ code: 0, data: expect.stringContaining('ports         443') });
+    expect(data).toContain('forbidden     loopback, link-local');
+    await writeFile(file, 'apiVersion: gwctl/v1\nkind: Policy\ntargets: { allow: [127.0.0.1, 10.0.0.0/8] }\n');
+    expect((await run('policy', 'check', file)).data).toContain('forbidden     link-local');
   });
 
   it.each([[['--help']], [['join', '--help']], [['version']], [['--version']]])('%j is no error', async (args) => {

@@ -5,6 +5,7 @@ import { joinCommand } from './join.js';
 import type { Output } from './output.js';
 import { planCommand } from './plan.js';
 import { policyCommand } from './policy/check.js';
+import { relayCommand } from './relay.js';
 import { runCommand } from './run.js';
 import { statusCommand } from './status.js';
 
@@ -18,6 +19,7 @@ export function makeProgram(output: Output): Command {
     planCommand(output),
     cleanupCommand(output),
     policyCommand(output),
+    relayCommand(output),
     version,
   ];
   const program = new Command('gwctl-agent')

@@ -2,30 +2,17 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import type { LogLevel } from '@gwctl/shared/logging/logger';
 import { type JoinString, parseJoinString } from '@gwctl/shared/wire/join-string';
-import { InvalidArgumentError } from 'commander';
 import { DRIVER_PREFERENCES, type DriverPreference } from '../drivers/choose.js';
 import { errorCode } from '../state-dir/atomic-file.js';
+import { oneOf } from './words.js';
 
-export const DEFAULT_STATE_DIR = '/var/lib/gwctl-agent';
-
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const satisfies readonly LogLevel[];
 const FORMATS = ['text', 'json'] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** No join string is longer; a file that is was named by mistake. */
 const LONGEST_JOIN_STRING = 64 * 1024;
 
-const oneOf =
-  <T extends string>(words: readonly T[]) =>
-  (value: string): T => {
-    const word = words.find((w) => w === value);
-    if (word === undefined) throw new InvalidArgumentError(`Use one of ${words.join(', ')}.`);
-    return word;
-  };
-
-export const parseLogLevel: (value: string) => LogLevel = oneOf(LOG_LEVELS);
 export const parseFormat: (value: string) => Format = oneOf(FORMATS);
 export const parseDriver: (value: string) => DriverPreference = oneOf(DRIVER_PREFERENCES);
 

@@ -10,6 +10,7 @@ import { DesiredStore } from '../desired/desired-store.js';
 import { DiskFiles } from '../desired/files.js';
 import { IdentityStore } from '../identity/identity-store.js';
 import { join } from '../identity/join.js';
+import { SortedList } from '../planner/sorted-list.js';
 import type { ReadEntry } from '../planner/types.js';
 import type { PlacementStatus } from '../reconciler/placement-status.js';
 import { Conditions } from '../status/conditions.js';
@@ -60,15 +61,15 @@ async function agent() {
     outbox.poke();
     if (!complete) return;
     applied = { epoch, revision };
-    const statuses = entries.map((e): [string, PlacementStatus] => {
+    const statuses = entries.map((e): PlacementStatus => {
       const { uid, generation, name } = e.kind === 'forward' ? e.forward : e.kind === 'egress' ? e.egress : e;
       const none = { targets: [], conditions: [], violations: [], clientAddress: '' };
       const state = e.kind === 'forward' ? 'ACTIVE' : 'REJECTED';
       const status = known.get(e) ?? { uid, generation, name, state, ...none };
       known.set(e, status);
-      return [uid, status];
+      return status;
     });
-    outbox.report({ statuses: new Map(statuses), applied });
+    outbox.report({ statuses: SortedList.from(statuses), applied });
   };
   store.onChange(apply);
   apply();
@@ -189,7 +190,7 @@ describe('control link', () => {
     await session.first('applied');
     session.change({ ...origin.change([entry(1)]), digest: EMPTY_DIGEST });
     await session.ended();
-    expect(store.view()).toMatchObject({ revision: 1, entries: [] });
+    expect(store.view()).toMatchObject({ revision: 1, entries: { length: 0 } });
     expect(failing(conditions)).toEqual(['DIGEST_MISMATCH']);
     const again = await plane.session(1);
     expect(await again.first('hello')).toMatchObject({ epoch: '', acceptedRevision: 0n });

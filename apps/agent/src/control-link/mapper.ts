@@ -9,7 +9,7 @@ import {
   type SessionRequestSchema,
   type SessionResponse,
 } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
-import type { ConditionSchema, DriftSchema } from '@gwctl/proto/gwctl/v1/types_pb';
+import { ConditionSchema, type DriftSchema } from '@gwctl/proto/gwctl/v1/types_pb';
 import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
 import { wireListener } from '@gwctl/shared/wire/traffic-spec';
 import { conditionStatusWords, driftCauseWords, placementStateWords, targetHealthWords } from '@gwctl/shared/wire/words';
@@ -159,11 +159,41 @@ export function placementReport(status: PlacementStatus, revision: number): Plac
     })),
     ...(status.counters ? { counters: wireCounters(status.counters) } : {}),
     ...(status.drift ? { drift: wireDrift(status.drift) } : {}),
-    conditions: status.conditions.map((c) => wireCondition(c, revision)),
+    conditions: wireConditions(status.conditions, revision),
     violations: status.violations.map((v) => ({ field: v.field, description: v.description })),
     clientAddress: status.clientAddress,
   });
 }
+
+/** At least the bytes that the report of a status takes: what can be long is counted, the rest is small. */
+export function reportWeight({ targets, conditions, violations, drift, clientAddress }: PlacementStatus): number {
+  let bytes = FIXED_WEIGHT + Buffer.byteLength(clientAddress);
+  for (const t of targets) bytes += LINE_WEIGHT + t.host.length + t.address.length;
+  for (const c of conditions) bytes += LINE_WEIGHT + c.type.length + c.reason.length + Buffer.byteLength(c.message);
+  for (const v of violations) bytes += LINE_WEIGHT + Buffer.byteLength(v.field) + Buffer.byteLength(v.description);
+  if (drift)
+    bytes += 2 * LINE_WEIGHT + [drift.object, drift.message, drift.process ?? ''].reduce((a, t) => a + Buffer.byteLength(t), 0);
+  return bytes;
+}
+
+/** Uid, numbers, words, listener and counters; and what surrounds the texts of one target, condition or violation. */
+const FIXED_WEIGHT = 208;
+const LINE_WEIGHT = 40;
+
+/** Most are well since the same moment, and share the list that says so. */
+function wireConditions(conditions: PlacementStatus['conditions'], revision: number): PlacementReport['conditions'] {
+  if (lastConditions?.of !== conditions || lastConditions.revision !== revision)
+    lastConditions = {
+      of: conditions,
+      revision,
+      wire: conditions.map((c) => create(ConditionSchema, wireCondition(c, revision))),
+    };
+  return lastConditions.wire;
+}
+
+let lastConditions:
+  | { readonly of: PlacementStatus['conditions']; readonly revision: number; readonly wire: PlacementReport['conditions'] }
+  | undefined;
 
 /** A field of 32 bits. */
 const MOST_RTT_US = 2 ** 32 - 1;

@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type SessionRequest, SessionRequestSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { describe, expect, it } from 'vitest';
 import type { Held } from '../desired/types.js';
+import { SortedList } from '../planner/sorted-list.js';
 import type { PlacementStatus } from '../reconciler/placement-status.js';
 import { Conditions } from '../status/conditions.js';
 import { FakeClock } from '../testing/fake-clock.js';
@@ -37,7 +38,7 @@ function made() {
     return messages;
   };
   const report = (revision: number, ...statuses: PlacementStatus[]) =>
-    outbox.report({ statuses: new Map(statuses.map((s) => [s.uid, s])), applied: { epoch: EPOCH, revision } });
+    outbox.report({ statuses: SortedList.from(statuses), applied: { epoch: EPOCH, revision } });
   const begin = () => outbox.begin(EPOCH, { accepted: -1, applied: -1 });
   const hold = (revision: number) => {
     held = { epoch: EPOCH, revision, digest: new Uint8Array(32) };

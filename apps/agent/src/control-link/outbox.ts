@@ -1,10 +1,10 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { type PlacementReport, PlacementReportSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
+import type { PlacementReport } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import type { Clock, Random, Timer } from '../clock.js';
 import type { Held } from '../desired/types.js';
+import { type Changes, changesOf, SortedList } from '../planner/sorted-list.js';
 import type { AgentEvent, PlacementStatus } from '../reconciler/placement-status.js';
 import type { Conditions } from '../status/conditions.js';
-import { accepted, applied, eventReport, type Outbound, placementReport, statusReport } from './mapper.js';
+import { accepted, applied, eventReport, type Outbound, placementReport, reportWeight, statusReport } from './mapper.js';
 import { Pace } from './pace.js';
 
 /** Placements in one message weigh at most this; a message may be 1 MiB. */
@@ -16,7 +16,7 @@ const MINOR_DELAY = 2_000;
 
 /** What the reconciler found, as the control plane is to hear it. */
 export interface Found {
-  readonly statuses: ReadonlyMap<string, PlacementStatus>;
+  readonly statuses: SortedList<PlacementStatus>;
   /** The revision that the host now matches, read back. */
   readonly applied: { readonly epoch: string; readonly revision: number } | undefined;
   /** Uids of which the status is another than in the report before, or gone. Undefined: maybe any. */
@@ -40,7 +40,7 @@ export class Outbox {
   /** The session's epoch, once it takes reports. */
   private session: string | undefined;
   /** What this session has heard. */
-  private reported = new Map<string, PlacementStatus>();
+  private reported = SortedList.empty<PlacementStatus>();
   private urgent = new Set<string>();
   private minor = new Set<string>();
   private acceptedSent = 0;
@@ -86,7 +86,7 @@ export class Outbox {
   /** A session takes reports from now on. It has heard nothing yet but the revisions of its Hello. */
   begin(epoch: string, hello: { readonly accepted: number; readonly applied: number }): void {
     this.session = epoch;
-    this.reported = new Map();
+    this.reported = SortedList.empty();
     this.urgent = new Set();
     this.minor = new Set();
     this.acceptedSent = hello.accepted;
@@ -143,7 +143,7 @@ export class Outbox {
   private nextComplete(): Outbound | undefined {
     if (this.completeSent || !this.found) return undefined;
     this.completeSent = true;
-    this.urgent = new Set(this.found.statuses.keys());
+    this.urgent = new Set(this.found.statuses.map((s) => s.uid));
     this.minor = new Set();
     return statusReport({ placements: this.take(this.urgent).reports, complete: true, revision: this.revision });
   }
@@ -196,23 +196,25 @@ export class Outbox {
   /** Takes as many of `uids` as one message holds; they count as heard. */
   private take(uids: Set<string>): { reports: PlacementReport[]; more: boolean } {
     const reports: PlacementReport[] = [];
+    const heard: PlacementStatus[] = [];
     let bytes = 0;
     for (const uid of uids) {
       uids.delete(uid);
       const status = this.found?.statuses.get(uid);
       if (!status) continue;
-      const report = placementReport(status, this.revision);
-      bytes += toBinary(PlacementReportSchema, report).length;
-      reports.push(report);
-      this.reported.set(uid, status);
+      bytes += reportWeight(status);
+      reports.push(placementReport(status, this.revision));
+      heard.push(status);
       if (bytes > CHUNK_BYTES) break;
     }
+    this.reported = this.reported.with({ gone: [], come: heard });
     return { reports, more: uids.size > 0 };
   }
 
   private compare({ statuses, changed }: Found): void {
     if (this.session === undefined) return;
-    for (const uid of changed ?? new Set([...statuses.keys(), ...this.reported.keys()])) {
+    const left: { readonly uid: string }[] = [];
+    for (const uid of changed ?? uidsOf(changesOf(this.reported, statuses))) {
       const status = statuses.get(uid);
       const old = this.reported.get(uid);
       if (status === undefined || old === status) {
@@ -221,8 +223,9 @@ export class Outbox {
       } else if (old && sameVerdict(old, status)) this.minor.add(uid);
       else this.urgent.add(uid);
       // Of what is gone nothing is said: that the revision is applied says it.
-      if (status === undefined) this.reported.delete(uid);
+      if (status === undefined) left.push({ uid });
     }
+    this.reported = this.reported.with({ gone: left, come: [] });
     if (this.minor.size > 0 && this.timer === undefined) {
       this.timer = this.options.clock.after(this.options.random() * MINOR_DELAY, () => {
         this.timer = undefined;
@@ -232,6 +235,8 @@ export class Outbox {
     }
   }
 }
+
+const uidsOf = ({ gone, come }: Changes<PlacementStatus>): ReadonlySet<string> => new Set([...gone, ...come].map((s) => s.uid));
 
 /** Whether two statuses of a forward say the same about how it stands. */
 function sameVerdict(a: PlacementStatus, b: PlacementStatus): boolean {

@@ -1,21 +1,19 @@
 import { digestsEqual, EMPTY_DIGEST, xorInto } from '@gwctl/shared/domain/digest';
 import { err, ok, type Result } from '@gwctl/shared/domain/result';
 import { entryHash } from '@gwctl/shared/hash/entry-hash';
-import { put } from '../planner/sorted.js';
+import { SortedList } from '../planner/sorted-list.js';
 import type { ReadEntry } from '../planner/types.js';
 import { readEntry } from './entry-codec.js';
 import { type Change, type Entry, type Held, MAX_FORWARDS, type Snapshot } from './types.js';
 
 interface Item {
+  readonly uid: string;
   readonly kind: Entry['kind'];
   /** The entry's bytes, one a character: tens of thousands of small arrays would take several times the room. */
   readonly packed: string;
   /** Undefined for settings. */
   readonly read?: ReadEntry;
 }
-
-/** More than so many changes at once, and the list is sorted anew. */
-const FEW = 256;
 
 /** Why something that the control plane sent is not taken. */
 export interface Refusal {
@@ -31,32 +29,34 @@ export interface Staged {
   readonly items: ReadonlyMap<string, Item | undefined>;
 }
 
+const byUid = (a: { readonly uid: string }, b: { readonly uid: string }): number => (a.uid < b.uid ? -1 : 1);
+
 /** One gateway's desired state in memory, with the digest that both sides compare. */
 export class DesiredSet {
-  private sorted: readonly ReadEntry[] | undefined;
+  /** Forwards and egresses. */
+  private readable: SortedList<ReadEntry>;
   private settingsEntry: Entry | undefined;
 
   private constructor(
-    private readonly items: Map<string, Item>,
+    private items: SortedList<Item>,
     private at: Held,
   ) {
-    for (const [uid, item] of items) if (item.kind === 'settings') this.settingsEntry = unpacked(uid, item);
+    this.readable = SortedList.from(items.flatMap(({ read }) => read ?? []));
+    const settings = items.find((item) => item.kind === 'settings');
+    if (settings) this.settingsEntry = unpacked(settings);
   }
 
   /** Takes a whole snapshot; refused where it does not add up to its own digest. */
   static of(snapshot: Snapshot | (Held & { readonly entries: readonly Entry[] })): Result<DesiredSet, Refusal> {
     const { epoch, revision, digest } = snapshot;
     if (snapshot.entries.length > MAX_FORWARDS) return err(tooMany(snapshot.entries.length));
-    const items = new Map<string, Item>();
+    const entries = [...snapshot.entries].sort(byUid);
+    if (entries.some((entry, i) => entry.uid === entries[i + 1]?.uid))
+      return err({ reason: 'DUPLICATE_UID', message: `the snapshot at revision ${revision} names a forward twice` });
     let sum = EMPTY_DIGEST;
-    for (const entry of snapshot.entries) {
-      if (items.has(entry.uid))
-        return err({ reason: 'DUPLICATE_UID', message: `the snapshot at revision ${revision} names a forward twice` });
-      items.set(entry.uid, read(entry));
-      sum = xorInto(sum, entryHash(entry.uid, entry.bytes));
-    }
+    for (const entry of entries) sum = xorInto(sum, entryHash(entry.uid, entry.bytes));
     if (!digestsEqual(sum, digest)) return err(mismatch(`the snapshot at revision ${revision}`));
-    return ok(new DesiredSet(items, { epoch, revision, digest }));
+    return ok(new DesiredSet(SortedList.from(entries.map(read)), { epoch, revision, digest }));
   }
 
   get held(): Held {
@@ -64,13 +64,12 @@ export class DesiredSet {
   }
 
   get size(): number {
-    return this.items.size;
+    return this.items.length;
   }
 
-  /** Forwards and egresses in order of uid. A new list for each change of it. */
-  reads(): readonly ReadEntry[] {
-    this.sorted ??= [...this.items.values()].flatMap(({ read }) => read ?? []).sort((a, b) => (a.uid < b.uid ? -1 : 1));
-    return this.sorted;
+  /** Forwards and egresses. A new list for each change of it. */
+  reads(): SortedList<ReadEntry> {
+    return this.readable;
   }
 
   read(uid: string): ReadEntry | undefined {
@@ -83,7 +82,7 @@ export class DesiredSet {
   }
 
   entries(): Entry[] {
-    return [...this.items].map(([uid, item]) => unpacked(uid, item));
+    return this.items.map(unpacked);
   }
 
   /** Works out what changes in a row lead to, without taking them. Each must start where the one before ended. */
@@ -91,7 +90,7 @@ export class DesiredSet {
     const staged = new Map<string, Item | undefined>();
     const current = (uid: string) => (staged.has(uid) ? staged.get(uid) : this.items.get(uid));
     let { revision, digest } = this.at;
-    let size = this.items.size;
+    let size = this.items.length;
     for (const change of changes) {
       if (change.from !== revision || change.revision <= change.from)
         return err({
@@ -102,14 +101,14 @@ export class DesiredSet {
         const old = current(uid);
         // A removal of what is not there changes nothing; the digest says whether both sides agree on that.
         if (!old) continue;
-        digest = xorInto(digest, hashOf(uid, old));
+        digest = xorInto(digest, hashOf(old));
         staged.set(uid, undefined);
         size--;
       }
       for (const entry of change.upserts) {
         const old = current(entry.uid);
         const item = read(entry);
-        if (old) digest = xorInto(digest, hashOf(entry.uid, old));
+        if (old) digest = xorInto(digest, hashOf(old));
         else size++;
         digest = xorInto(digest, entryHash(entry.uid, entry.bytes));
         staged.set(entry.uid, item);
@@ -122,27 +121,28 @@ export class DesiredSet {
   }
 
   commit(staged: Staged): void {
-    const sorted = this.sorted && staged.items.size <= FEW ? this.sorted.slice() : undefined;
-    for (const [uid, item] of staged.items) {
+    const edits = [...staged.items];
+    const gone = edits.map(([uid]) => ({ uid }));
+    const come = edits.flatMap(([, item]) => item ?? []);
+    for (const [uid, item] of edits) {
       if (this.settingsEntry?.uid === uid) this.settingsEntry = undefined;
-      if (item?.kind === 'settings') this.settingsEntry = unpacked(uid, item);
-      if (item) this.items.set(uid, item);
-      else this.items.delete(uid);
-      if (sorted) put(sorted, uid, item?.read);
+      if (item?.kind === 'settings') this.settingsEntry = unpacked(item);
     }
-    this.sorted = sorted;
+    this.items = this.items.with({ gone, come });
+    this.readable = this.readable.with({ gone, come: come.flatMap(({ read }) => read ?? []) });
     this.at = staged.held;
   }
 }
 
 function read(entry: Entry): Item {
+  const { uid, kind } = entry;
   const packed = Buffer.from(entry.bytes).toString('latin1');
-  return entry.kind === 'settings' ? { kind: entry.kind, packed } : { kind: entry.kind, packed, read: readEntry(entry) };
+  return kind === 'settings' ? { uid, kind, packed } : { uid, kind, packed, read: readEntry(entry) };
 }
 
-const unpacked = (uid: string, { kind, packed }: Item): Entry => ({ uid, kind, bytes: Buffer.from(packed, 'latin1') });
+const unpacked = ({ uid, kind, packed }: Item): Entry => ({ uid, kind, bytes: Buffer.from(packed, 'latin1') });
 
-const hashOf = (uid: string, item: Item): Uint8Array => entryHash(uid, unpacked(uid, item).bytes);
+const hashOf = (item: Item): Uint8Array => entryHash(item.uid, unpacked(item).bytes);
 
 const mismatch = (what: string): Refusal => ({
   reason: 'DIGEST_MISMATCH',

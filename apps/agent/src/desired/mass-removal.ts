@@ -1,3 +1,4 @@
+import type { Listed } from '../planner/sorted-list.js';
 import type { ReadEntry } from '../planner/types.js';
 
 /** What a snapshot would take away from a gateway. */
@@ -12,11 +13,7 @@ export interface Removal {
  * Counts the active forwards (readable, enabled, not expired) that a snapshot does away with: it no longer names them, or what it
  * says of them can no longer be read. One that an operator disabled or let expire is no accident and does not count.
  */
-export function removalOf(
-  before: readonly ReadEntry[],
-  after: { read(uid: string): ReadEntry | undefined },
-  now: number,
-): Removal {
+export function removalOf(before: Listed<ReadEntry>, after: { read(uid: string): ReadEntry | undefined }, now: number): Removal {
   let active = 0;
   let removed = 0;
   for (const entry of before) {

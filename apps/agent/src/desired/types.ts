@@ -1,4 +1,5 @@
 import type { GatewaySettings } from '@gwctl/shared/domain/gateway-settings';
+import type { Listed } from '../planner/sorted-list.js';
 import type { ReadEntry } from '../planner/types.js';
 
 /** The most forwards and egresses that one gateway carries. A control plane that asks for more is not believed. */
@@ -50,6 +51,6 @@ export interface DesiredView {
   readonly epoch: string;
   readonly revision: number;
   /** Forwards and egresses, in order of uid. The same objects for as long as they are the same. */
-  readonly entries: readonly ReadEntry[];
+  readonly entries: Listed<ReadEntry>;
   readonly settings: GatewaySettings;
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { FakeExec } from '../system/exec.fake.js';
-import { chooseDriver, countUse, orderVariants, type VariantUse } from './choose.js';
+import { chooseDriver, orderVariants } from './choose.js';
 import { parseSave } from './iptables/save-format.js';
+import { countUse, type VariantUse } from './parts.js';
+import type { RelayDriver } from './relay/driver.js';
 
 const use = (variant: 'nft' | 'legacy', foreign: number, ours = 0): VariantUse => ({ variant, foreign, ours });
 
@@ -28,19 +30,61 @@ it('countUse tells ours from theirs', () => {
 
 describe('chooseDriver', () => {
   const links = async () => ({ addresses: [], interfaces: [] });
-  const choose = (preference: 'auto' | 'relay', exec: FakeExec) =>
-    chooseDriver({ preference, exec, links, stateDir: '/nonexistent', now: () => 0, monotonic: () => 0 });
-
-  it('says that the relay is not there yet', async () => {
-    const exec = new FakeExec({ answer: () => undefined });
-    await expect(choose('relay', exec)).rejects.toMatchObject({ code: 'UNIMPLEMENTED', reason: 'DRIVER_NOT_AVAILABLE' });
-    expect(exec.commands).toEqual([]);
-  });
+  const said: string[] = [];
+  const log = { warn: (_: unknown, message: string) => void said.push(message) } as never;
+  const choose = (preference: 'auto' | 'relay' | 'nftables', exec: FakeExec, relay?: RelayDriver) =>
+    chooseDriver({
+      preference,
+      exec,
+      links,
+      stateDir: '/nonexistent',
+      now: () => 0,
+      monotonic: () => 0,
+      log,
+      ...(relay ? { relay } : {}),
+    });
+  const relay = (supported: boolean) =>
+    ({
+      name: 'relay',
+      capabilities: { families: [4, 6], targets: 64, announce: false },
+      detect: async () => ({ supported, detail: supported ? 'the native engine works' : 'no engine works' }),
+      processes: async () => new Set([7]),
+    }) as unknown as RelayDriver;
+  const nothing = () => new FakeExec({ answer: () => undefined });
 
   it('names the package where nothing is installed', async () => {
-    await expect(choose('auto', new FakeExec({ answer: () => undefined }))).rejects.toMatchObject({
+    await expect(choose('auto', nothing())).rejects.toMatchObject({
       reason: 'NO_DRIVER',
       message: expect.stringContaining('install the Debian package iptables'),
     });
+  });
+
+  it('is the relay alone where no kernel driver works, and says so', async () => {
+    const chosen = await choose('auto', nothing(), relay(true));
+    expect(chosen.driver.name).toBe('relay');
+    expect(chosen.carriers).toMatchObject({ relay: { families: [4, 6] }, without: expect.stringContaining('nftables: ') });
+    expect(chosen.carriers.kernel).toBeUndefined();
+    expect(chosen.capabilities.map(({ name, supported }) => [name, supported])).toEqual([
+      ['driver.nftables', false],
+      ['driver.iptables-nft', false],
+      ['driver.iptables-legacy', false],
+      ['driver.relay', true],
+    ]);
+    expect(said.splice(0)).toEqual(['forwards are carried by the relay alone']);
+    expect(await chosen.ownProcesses?.()).toEqual(new Set([7]));
+  });
+
+  it('asks nobody about rules where only the relay is wanted', async () => {
+    const exec = nothing();
+    expect((await choose('relay', exec, relay(true))).driver.name).toBe('relay');
+    expect(exec.commands).toEqual([]);
+    await expect(choose('relay', nothing(), relay(false))).rejects.toMatchObject({
+      reason: 'NO_DRIVER',
+      message: expect.stringContaining('no engine works'),
+    });
+  });
+
+  it('takes nothing else in place of a kernel driver that was asked for', async () => {
+    await expect(choose('nftables', nothing(), relay(true))).rejects.toMatchObject({ reason: 'NO_DRIVER' });
   });
 });

@@ -1,5 +1,5 @@
 import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
-import type { DriverCapabilities, HostDesired } from '../planner/types.js';
+import type { DriverCapabilities, Health, HostDesired } from '../planner/types.js';
 
 export type DriverName = 'nftables' | 'iptables-nft' | 'iptables-legacy' | 'relay';
 
@@ -41,6 +41,8 @@ export type DriverCondition = Omit<Condition, 'since'>;
 export interface PlacementFinding {
   readonly uid: string;
   readonly condition: DriverCondition;
+  /** The placement could not be made as wanted: whether what it was before is still in place. Undefined: it is as wanted. */
+  readonly instead?: 'older' | 'nothing';
 }
 
 /**
@@ -79,6 +81,8 @@ export interface Driver<R = unknown, O = unknown, S extends Step = Step> {
   conditions(observed: O): readonly DriverCondition[];
   /** What speaks of single placements as observed; empty where nothing does. Pure. */
   findings?(applied: R, observed: O): readonly PlacementFinding[];
+  /** What connections showed of targets, by uid and then by `ADDRESS PORT`; only where the driver makes connections of its own. Pure. */
+  targetHealth?(observed: O): ReadonlyMap<string, ReadonlyMap<string, Health>>;
   /** What passed so far, by the keys of forwards and egresses; one that is not named has no counters. Reads only. */
   counters?(): Promise<ReadonlyMap<string, Counters>>;
   /** Removes every object of this driver, with no memory of what it made. Sysctls go back to what was recorded. */

@@ -4,21 +4,33 @@ import { type Command, commandFailed, type Exec, mustRun } from '../system/exec.
 import { parseObjects } from '../system/nft-json.js';
 import {
   COMPANION,
+  type FilterHook,
   type ForwardFilters,
+  type HookFilters,
   type IptablesForward,
   MARK_BIT,
   type NativeDrop,
   OWN_TABLES,
   parseForward,
+  seesInputMark,
   seesMark,
   type Variant,
 } from './filters.js';
 
-/** Reads what others' filters do with forwarded packets, and places our one rule there. */
+/** Reads what others' filters do with packets that concern us, and places our one rule there. */
 export interface Filters {
   read(): Promise<ForwardFilters>;
-  /** Our rule in the FORWARD chain exactly once, in first place, or not at all; `present` are there now. Default: of IPv4. */
-  place(variant: Variant, wanted: boolean, present: number, family?: Family): Promise<void>;
+  /** Our rule in a chain of iptables exactly once, in first place, or not at all. */
+  place(placing: Placing): Promise<void>;
+}
+
+export interface Placing {
+  readonly variant: Variant;
+  readonly family: Family;
+  readonly hook: FilterHook;
+  readonly wanted: boolean;
+  /** How many are there now. */
+  readonly present: number;
 }
 
 /** Seconds to wait for others that write at the same time; iptables-legacy without it waits for ever. */
@@ -26,7 +38,7 @@ const LOCK_SECONDS = '5';
 const PROGRAMS: Readonly<Record<Family, string>> = { 4: 'iptables', 6: 'ip6tables' };
 
 /** What one variant says, or why it says nothing. */
-type Said = { readonly forward?: IptablesForward; readonly trouble?: string };
+type Said = { readonly chains?: Readonly<Partial<Record<FilterHook, IptablesForward>>>; readonly trouble?: string };
 
 export class ProgramFilters implements Filters {
   readonly #exec: Exec;
@@ -53,25 +65,27 @@ export class ProgramFilters implements Filters {
       this.#legacy(6),
       this.#native(),
     ]);
-    // What iptables wrote it also reads, and our rule in it lets our flows pass; what it cannot read is another's.
-    const readable = new Set([...(nft.forward ? ['ip filter'] : []), ...(nft6.forward ? ['ip6 filter'] : [])]);
-    const foreign = native.drops.filter((d) => !readable.has(d.table) || d.chain !== 'FORWARD');
     const troubles = [nft, legacy, nft6, legacy6, native].flatMap(({ trouble }) => trouble ?? []);
-    const six = { ...(nft6.forward ? { nft: nft6.forward } : {}), ...(legacy6.forward ? { legacy: legacy6.forward } : {}) };
-    return {
-      ...(nft.forward ? { nft: nft.forward } : {}),
-      ...(legacy.forward ? { legacy: legacy.forward } : {}),
-      ...(Object.keys(six).length > 0 ? { six } : {}),
-      native: foreign,
-      ...(troubles.length === 0 ? {} : { trouble: troubles.join('; ') }),
+    // What iptables wrote it also reads, and our rule in it lets our flows pass; what it cannot read is another's.
+    const of = (hook: FilterHook): HookFilters => {
+      const [four, four1, six, six1] = [nft, legacy, nft6, legacy6].map(({ chains }) => chains?.[hook]);
+      const readable = new Set([...(four ? ['ip filter'] : []), ...(six ? ['ip6 filter'] : [])]);
+      const newer = { ...(six ? { nft: six } : {}), ...(six1 ? { legacy: six1 } : {}) };
+      return {
+        ...(four ? { nft: four } : {}),
+        ...(four1 ? { legacy: four1 } : {}),
+        ...(six || six1 ? { six: newer } : {}),
+        native: native.drops[hook].filter((d) => !readable.has(d.table) || d.chain !== hook),
+      };
     };
+    return { ...of('FORWARD'), input: of('INPUT'), ...(troubles.length === 0 ? {} : { trouble: troubles.join('; ') }) };
   }
 
-  async place(variant: Variant, wanted: boolean, present: number, family: Family = 4): Promise<void> {
+  async place({ variant, family, hook, wanted, present }: Placing): Promise<void> {
     // Through iptables even for its nft variant: a rule that nft writes makes the table unreadable for iptables-save.
     const lines = [
-      ...Array.from({ length: present }, () => `-D FORWARD ${COMPANION}`),
-      ...(wanted ? [`-I FORWARD 1 ${COMPANION}`] : []),
+      ...Array.from({ length: present }, () => `-D ${hook} ${COMPANION}`),
+      ...(wanted ? [`-I ${hook} 1 ${COMPANION}`] : []),
     ];
     await mustRun(this.#exec, {
       program: `${PROGRAMS[family]}-${variant}-restore`,
@@ -93,25 +107,28 @@ export class ProgramFilters implements Filters {
     // It then exits with 0, and lists nothing.
     if (/is incompatible/.test(stdout))
       return { trouble: `the table "${family === 4 ? 'ip' : 'ip6'} filter" holds rules that ${PROGRAMS[family]} cannot show` };
-    const forward = parseForward(stdout);
-    return forward ? { forward } : {};
+    const [forward, input] = [parseForward(stdout), parseForward(stdout, 'INPUT')];
+    return { chains: { ...(forward ? { FORWARD: forward } : {}), ...(input ? { INPUT: input } : {}) } };
   }
 
-  async #native(): Promise<{ drops: readonly NativeDrop[]; trouble?: string }> {
+  async #native(): Promise<{ drops: Readonly<Record<FilterHook, readonly NativeDrop[]>>; trouble?: string }> {
     const { stdout, ...trouble } = await this.#printed({ program: 'nft', args: ['-j', 'list', 'chains'] });
-    const chains = stdout === undefined ? [] : nativeChains(stdout);
-    const drops = await Promise.all(chains.map((c) => this.#dropOf(c)));
-    return { drops: drops.flat(), ...trouble };
+    const of = async (hook: FilterHook) => {
+      const chains = stdout === undefined ? [] : nativeChains(stdout, hook);
+      return (await Promise.all(chains.map((c) => this.#dropOf(c, hook)))).flat();
+    };
+    const [forward, input] = await Promise.all([of('FORWARD'), of('INPUT')]);
+    return { drops: { FORWARD: forward, INPUT: input }, ...trouble };
   }
 
   /** Whether a chain drops what is ours; where it cannot be listed and drops by policy, it is named rather than passed over. */
-  async #dropOf({ drops, ...chain }: NativeChain): Promise<readonly NativeDrop[]> {
+  async #dropOf({ drops, ...chain }: NativeChain, hook: FilterHook): Promise<readonly NativeDrop[]> {
     const { stdout } = await this.#printed({
       program: 'nft',
       args: ['-j', 'list', 'chain', ...chain.table.split(' '), chain.chain],
     });
     if (stdout === undefined) return drops ? [chain] : [];
-    if (passes(stdout, chain.priority)) return [];
+    if (passes(stdout, chain.priority, hook)) return [];
     if (drops) return [chain];
     const by = lastDrop(stdout);
     return by === undefined ? [] : [{ ...chain, by }];
@@ -129,16 +146,16 @@ export class ProgramFilters implements Filters {
   }
 }
 
-/** A chain in the forward hook. */
+/** A chain in one of the two hooks. */
 export interface NativeChain extends NativeDrop {
   /** By its policy. */
   readonly drops: boolean;
 }
 
-/** Chains of others in the forward hook, of the output of `nft -j list chains`. */
-export function nativeChains(text: string): NativeChain[] {
+/** Chains of others in a hook, of the output of `nft -j list chains`. */
+export function nativeChains(text: string, hook: FilterHook = 'FORWARD'): NativeChain[] {
   return parseObjects(text).flatMap(([kind, chain]) => {
-    if (kind !== 'chain' || chain.hook !== 'forward') return [];
+    if (kind !== 'chain' || chain.hook !== hook.toLowerCase()) return [];
     if (chain.family !== 'ip' && chain.family !== 'inet' && chain.family !== 'ip6') return [];
     if (OWN_TABLES.includes(String(chain.table))) return [];
     const table = `${chain.family} ${String(chain.table)}`;
@@ -162,13 +179,14 @@ export function lastDrop(text: string): string | undefined {
 }
 
 /** Whether a chain of this priority has a rule that accepts by our mark alone, or whatever was sent on to another address. */
-export function passes(text: string, priority: number): boolean {
+export function passes(text: string, priority: number, hook: FilterHook = 'FORWARD'): boolean {
+  const marked = hook === 'FORWARD' ? seesMark(priority) : seesInputMark(priority);
   return parseObjects(text).some(([kind, rule]) => {
     if (kind !== 'rule' || !Array.isArray(rule.expr)) return false;
     const [match, verdict, ...more] = rule.expr.filter((e) => !JSON.stringify(e).startsWith('{"counter"'));
     if (more.length > 0 || JSON.stringify(verdict) !== '{"accept":null}') return false;
     const said = JSON.stringify(match);
-    if (said.includes('{"ct":{"key":"status"}}')) return said.includes('"right":"dnat"');
-    return seesMark(priority) && said.includes(`{"&":[{"meta":{"key":"mark"}},${MARK_BIT}]}`);
+    if (said.includes('{"ct":{"key":"status"}}')) return hook === 'FORWARD' && said.includes('"right":"dnat"');
+    return marked && said.includes(`{"&":[{"meta":{"key":"mark"}},${MARK_BIT}]}`);
   });
 }

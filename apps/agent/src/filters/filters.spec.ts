@@ -97,6 +97,7 @@ describe('ProgramFilters', () => {
         { table: 'inet fw', chain: 'guard', priority: 10 },
         { table: 'ip6 fw', chain: 'six', priority: 0 },
       ],
+      input: { native: [] },
     });
     const unreadable = filters({
       'nft -j list chains': chains,
@@ -110,6 +111,32 @@ describe('ProgramFilters', () => {
       ],
       trouble: expect.stringContaining('cannot show'),
     });
+  });
+
+  it('reads what meets packets to the gateway itself, which carry our mark sooner', async () => {
+    const chain = (over: object) => ({
+      chain: { family: 'inet', table: 'fw', name: 'in', hook: 'input', prio: 10, policy: 'drop', ...over },
+    });
+    const chainsIn = listed(
+      chain({}),
+      chain({ name: 'early', prio: -200 }),
+      chain({ family: 'ip', table: 'filter', name: 'INPUT' }),
+    );
+    const answers = {
+      'nft -j list chains': chainsIn,
+      'iptables-nft-save -t filter': '*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n',
+      'nft -j list chain inet fw in': listed(rule({ match: { left: 'tcp' } }, { accept: null })),
+      'nft -j list chain inet fw early': listed(rule(mark, { accept: null })),
+    };
+    expect((await filters(answers).read()).input).toEqual({
+      nft: { companions: 0, drops: 'policy DROP' },
+      native: [
+        { table: 'inet fw', chain: 'in', priority: 10 },
+        { table: 'inet fw', chain: 'early', priority: -200 },
+      ],
+    });
+    const open = { ...answers, 'nft -j list chain inet fw in': listed(rule(mark, { accept: null })) };
+    expect((await filters(open).read()).input.native).toEqual([{ table: 'inet fw', chain: 'early', priority: -200 }]);
   });
 
   it('asks iptables-legacy only where it is in use', async () => {
@@ -145,13 +172,25 @@ describe('ProgramFilters', () => {
       ],
     });
     const exec = new FakeExec({ answer: () => ({}) });
-    await new ProgramFilters({ exec, legacyTables: async () => '' }).place('nft', true, 0, 6);
+    await new ProgramFilters({ exec, legacyTables: async () => '' }).place({
+      variant: 'nft',
+      family: 6,
+      hook: 'FORWARD',
+      wanted: true,
+      present: 0,
+    });
     expect(exec.commands.map((c) => c.program)).toEqual(['ip6tables-nft-restore']);
   });
 
   it('places exactly one rule, first', async () => {
     const exec = new FakeExec({ answer: () => ({}) });
-    await new ProgramFilters({ exec, legacyTables: async () => '' }).place('legacy', true, 2);
+    await new ProgramFilters({ exec, legacyTables: async () => '' }).place({
+      variant: 'legacy',
+      family: 4,
+      hook: 'FORWARD',
+      wanted: true,
+      present: 2,
+    });
     expect(exec.commands.map((c) => [c.program, c.stdin])).toEqual([
       [
         'iptables-legacy-restore',

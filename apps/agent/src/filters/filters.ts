@@ -11,6 +11,9 @@ export const MARK_BIT = 0x1000000;
 /** Between these priorities of the forward hook packets of ours carry {@link MARK_BIT}. */
 export const MARKED = { from: -5, to: 5 } as const;
 
+/** From this priority of the input hook on, packets to the relay carry it; nobody behind that hook asks for it, so it stays on. */
+export const INPUT_MARKED = -155;
+
 /** The names of our own tables in nftables, which are not others'. */
 export const OWN_TABLES: readonly string[] = ['gwctl', 'gwctl-detect'];
 
@@ -18,7 +21,10 @@ export const VARIANTS = ['nft', 'legacy'] as const;
 /** Of iptables. */
 export type Variant = (typeof VARIANTS)[number];
 
-/** The FORWARD chain of one variant of iptables, as far as our flows are concerned. */
+/** The hooks in which others' filters meet what is ours: what is forwarded, and what comes to the relay. */
+export type FilterHook = 'FORWARD' | 'INPUT';
+
+/** The FORWARD or INPUT chain of one variant of iptables, as far as our flows are concerned. */
 export interface IptablesForward {
   /** How it may drop: its policy, or the first rule that does. Undefined where everything passes. */
   readonly drops?: string;
@@ -28,7 +34,7 @@ export interface IptablesForward {
   readonly before?: string;
 }
 
-/** A chain in the forward hook, written with nft, that drops what it does not accept and does not let our flows pass. */
+/** A chain in one of these hooks, written with nft, that drops what it does not accept and does not let our flows pass. */
 export interface NativeDrop {
   /** For instance `inet firewall`. */
   readonly table: string;
@@ -38,22 +44,29 @@ export interface NativeDrop {
   readonly by?: string;
 }
 
-/** What others' filters do with forwarded packets. An accept of ours in our own table saves no packet from them. */
-export interface ForwardFilters {
+/** What others' filters do with packets in one hook. An accept of ours in our own table saves no packet from them. */
+export interface HookFilters {
   readonly nft?: IptablesForward;
   readonly legacy?: IptablesForward;
   /** Of ip6tables. */
   readonly six?: { readonly nft?: IptablesForward; readonly legacy?: IptablesForward };
   readonly native: readonly NativeDrop[];
+}
+
+/** What others' filters do with forwarded packets, and with those to the gateway itself. */
+export interface ForwardFilters extends HookFilters {
+  readonly input: HookFilters;
   /** What could not be found out, and why. */
   readonly trouble?: string;
 }
 
-/** What one variant of iptables, or of ip6tables, does with forwarded packets; undefined where it is not in use. */
-export const iptablesForward = (filters: ForwardFilters, family: Family, variant: Variant): IptablesForward | undefined =>
+export const NO_FILTERS: ForwardFilters = { native: [], input: { native: [] } };
+
+/** What one variant of iptables, or of ip6tables, does in one hook; undefined where it is not in use. */
+export const iptablesForward = (filters: HookFilters, family: Family, variant: Variant): IptablesForward | undefined =>
   family === 4 ? filters[variant] : filters.six?.[variant];
 
-/** Our only rule outside our table. */
+/** Our only rule outside our table, in each of the two hooks. */
 export const COMPANION = `-m mark --mark 0x${MARK_BIT.toString(16)}/0x${MARK_BIT.toString(16)} -m comment --comment "gwctl:companion" -j ACCEPT`;
 
 const REFUSING = new Set(['DROP', 'REJECT', 'QUEUE', 'NFQUEUE', 'TARPIT', 'STEAL']);
@@ -61,14 +74,17 @@ const REFUSING = new Set(['DROP', 'REJECT', 'QUEUE', 'NFQUEUE', 'TARPIT', 'STEAL
 /** Whether our mark is on packets in a chain of the forward hook with this priority: it is put on just before 0 and taken off just after. */
 export const seesMark = (priority: number): boolean => priority > MARKED.from && priority < MARKED.to;
 
+/** The same in the input hook. */
+export const seesInputMark = (priority: number): boolean => priority > INPUT_MARKED;
+
 /** Reads what `iptables-VARIANT-save -t filter` prints. Undefined where there is no such table. */
-export function parseForward(text: string): IptablesForward | undefined {
-  const policy = /^:FORWARD (\S+)/m.exec(text)?.[1];
+export function parseForward(text: string, hook: FilterHook = 'FORWARD'): IptablesForward | undefined {
+  const policy = new RegExp(`^:${hook} (\\S+)`, 'm').exec(text)?.[1];
   if (policy === undefined) return undefined;
   const chains = new Map<string, string[]>();
   for (const [, chain = '', rule = ''] of text.matchAll(/^-A (\S+) (.*)$/gm))
     chains.set(chain, [...(chains.get(chain) ?? []), rule]);
-  const rules = chains.get('FORWARD') ?? [];
+  const rules = chains.get(hook) ?? [];
   const companions = rules.filter((r) => r === COMPANION).length;
   const first = rules.indexOf(COMPANION);
   // RETURN ends a built-in chain with its policy.

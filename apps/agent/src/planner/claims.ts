@@ -1,4 +1,5 @@
-import { familyOf, listenersConflict, type TrafficSpec } from '@gwctl/shared/domain/forward';
+import { familiesOf } from '@gwctl/shared/domain/carriers';
+import { listenersConflict, type TrafficSpec } from '@gwctl/shared/domain/forward';
 
 /** Whoever claims a listener. */
 export interface Claimant {
@@ -20,27 +21,26 @@ export class Claims<C extends Claimant> {
   readonly #wanted = new Map<number, number>();
 
   add(claimant: C): void {
-    const place = this.#placeOf(claimant);
     const { ports } = claimant.spec.listen;
-    if (!ports) this.#everyPort.add(place, claimant);
-    else
-      for (let port = ports.first; port <= ports.last; port++) {
-        this.#byPort.add(place * PORTS + port, claimant);
-        this.#wanted.set(port, (this.#wanted.get(port) ?? 0) + 1);
-      }
+    for (const place of this.#placesOf(claimant)) {
+      if (!ports) this.#everyPort.add(place, claimant);
+      else for (let port = ports.first; port <= ports.last; port++) this.#byPort.add(place * PORTS + port, claimant);
+    }
+    for (let port = ports?.first ?? 1; port <= (ports?.last ?? 0); port++)
+      this.#wanted.set(port, (this.#wanted.get(port) ?? 0) + 1);
   }
 
   remove(claimant: C): void {
-    const place = this.#placeOf(claimant);
     const { ports } = claimant.spec.listen;
-    if (!ports) this.#everyPort.remove(place, claimant);
-    else
-      for (let port = ports.first; port <= ports.last; port++) {
-        this.#byPort.remove(place * PORTS + port, claimant);
-        const left = (this.#wanted.get(port) ?? 0) - 1;
-        if (left > 0) this.#wanted.set(port, left);
-        else this.#wanted.delete(port);
-      }
+    for (const place of this.#placesOf(claimant)) {
+      if (!ports) this.#everyPort.remove(place, claimant);
+      else for (let port = ports.first; port <= ports.last; port++) this.#byPort.remove(place * PORTS + port, claimant);
+    }
+    for (let port = ports?.first ?? 1; port <= (ports?.last ?? 0); port++) {
+      const left = (this.#wanted.get(port) ?? 0) - 1;
+      if (left > 0) this.#wanted.set(port, left);
+      else this.#wanted.delete(port);
+    }
   }
 
   /** Those that claim some of the same traffic. */
@@ -70,13 +70,16 @@ export class Claims<C extends Claimant> {
 
   /** The places where somebody may claim the same: an address and "every address", or every place there is. */
   #near({ spec }: C): readonly number[] {
-    const family = familyOf(spec);
-    if (spec.listen.address) return [this.#number(`${family} ${spec.listen.address.text}`), this.#number(`${family} *`)];
-    return [...this.#places].flatMap(([name, place]) => (name.startsWith(`${family} `) ? [place] : []));
+    const { address } = spec.listen;
+    if (address) return [this.#number(`${address.family} ${address.text}`), this.#number(`${address.family} *`)];
+    const families = familiesOf(spec).map(String);
+    return [...this.#places].flatMap(([name, place]) => (families.includes(name.slice(0, 1)) ? [place] : []));
   }
 
-  #placeOf({ spec }: C): number {
-    return this.#number(`${familyOf(spec)} ${spec.listen.address?.text ?? '*'}`);
+  #placesOf({ spec }: C): readonly number[] {
+    const { address } = spec.listen;
+    if (address) return [this.#number(`${address.family} ${address.text}`)];
+    return familiesOf(spec).map((family) => this.#number(`${family} *`));
   }
 
   #number(name: string): number {

@@ -2,7 +2,7 @@ import type { TrafficSpec } from '@gwctl/shared/domain/forward';
 import type { IpAddress } from '@gwctl/shared/domain/ip';
 import { equal } from './equal.js';
 import { probedPort } from './targets.js';
-import type { Health, Judgement, ProtectedListener, ReadEntry } from './types.js';
+import type { Health, Judgement, ProtectedListener, ReadEntry, Verdict } from './types.js';
 
 /** What the planner remembers of one entry between two plans. */
 export class Memo {
@@ -82,19 +82,27 @@ export class Memo {
   settle(judgement: Judgement): void {
     const before = this.#judgement;
     if (before && equal(before, judgement)) return;
-    this.#judgement = judgement;
-    if (before?.verdict.kind !== 'place' || judgement.verdict.kind !== 'place') return;
-    if (equal(before.verdict.forward, judgement.verdict.forward))
-      this.#judgement = { ...judgement, verdict: { ...judgement.verdict, forward: before.verdict.forward } };
+    this.#judgement = withForwardOf(before?.verdict, judgement);
   }
 
   /** Whether something else is known of a target than when it was judged. */
   healthChanged(view: { of(address: IpAddress, port: number): Health | undefined }): boolean {
     const { spec, verdict } = this.judgement;
-    const port = verdict.kind === 'place' && spec ? probedPort(spec) : undefined;
-    if (verdict.kind !== 'place' || !port) return false;
+    if ((verdict.kind !== 'place' && verdict.kind !== 'relay') || !spec) return false;
+    const port = probedPort(spec);
+    if (!port) return false;
     return verdict.addresses.some((target, i) => view.of(target.address, port(target)) !== verdict.targets[i]?.health);
   }
+}
+
+/** Where what is carried says the same, it is the same object, so that a driver has nothing to do. */
+function withForwardOf(before: Verdict | undefined, judgement: Judgement): Judgement {
+  const { verdict } = judgement;
+  if (verdict.kind === 'place' && before?.kind === 'place' && equal(before.forward, verdict.forward))
+    return { ...judgement, verdict: { ...verdict, forward: before.forward } };
+  if (verdict.kind === 'relay' && before?.kind === 'relay' && equal(before.forward, verdict.forward))
+    return { ...judgement, verdict: { ...verdict, forward: before.forward } };
+  return judgement;
 }
 
 const NONE: readonly string[] = [];

@@ -1,7 +1,8 @@
 import { familyOfEgress } from '@gwctl/shared/domain/egress';
 import { familyOf, type Snat, transports } from '@gwctl/shared/domain/forward';
-import { type Cidr, formatCidr, type IpAddress, mergeCidrs, networkOf, parseCidr } from '@gwctl/shared/domain/ip';
+import { type Cidr, type Family, formatCidr, type IpAddress, mergeCidrs, networkOf, parseCidr } from '@gwctl/shared/domain/ip';
 import type { Condition } from '@gwctl/shared/domain/status';
+import type { Writable } from '../writable.js';
 import { bad, resolveTargets, staleness, type TargetQuestion } from './targets.js';
 import type {
   DesiredEgress,
@@ -36,30 +37,29 @@ export function place(forward: DesiredForward, key: string, question: PlaceQuest
         : capabilities.targets;
   const { placed: targets, used, down, views, remarks } = resolveTargets({ ...question, spec, family, most });
   if (targets.length === 0) return { kind: 'wait', remarks };
-  const allow = allowed(forward, family, question);
+  const allow = allowed(forward, [family], question);
   const { address, interface: iface, protocol, ports } = spec.listen;
   const ftp = ftpPorts(forward, capabilities);
-  const one: PlacedForward = {
+  const listen: Writable<PlacedForward['listen']> = address && ports ? { address, protocol, ports } : { protocol };
+  if (address && !ports) listen.address = address;
+  if (ports && !address) listen.ports = ports;
+  if (iface !== undefined) listen.interface = iface;
+  const one: Writable<PlacedForward> = {
     uid: forward.uid,
     generation: forward.generation,
     key,
     family,
-    listen: {
-      ...(address ? { address } : {}),
-      ...(iface === undefined ? {} : { interface: iface }),
-      protocol,
-      ...(ports ? { ports } : {}),
-    },
+    listen,
     targets,
-    ...(down.length > 0 ? { down } : {}),
     affinity: spec.affinity,
-    ...(allow.networks ? { allow: allow.networks } : {}),
     snat: resolveSnat(spec.snat),
     onChange: spec.onChange,
-    ...(ftp ? { ftp } : {}),
     clampMss: spec.clampMss,
     hairpin: hairpins(targets, facts),
   };
+  if (down.length > 0) one.down = down;
+  if (allow.networks) one.allow = allow.networks;
+  if (ftp) one.ftp = ftp;
   return {
     kind: 'place',
     forward: one,
@@ -94,19 +94,21 @@ const MULTICAST = { 4: cidr('224.0.0.0/4'), 6: cidr('ff00::/8') } as const;
 const ANYONE = { remarks: NOTHING } as const;
 
 /** Networks and what names resolved to. Names that never did let nobody in: an empty list is not everybody. */
-function allowed(
+export function allowed(
   { spec }: DesiredForward,
-  family: 4 | 6,
-  { names }: PlaceQuestion,
+  families: readonly Family[],
+  { names }: Pick<PlaceQuestion, 'names'>,
 ): { readonly networks?: readonly Cidr[]; readonly remarks: readonly Omit<Condition, 'since'>[] } {
   if (spec.allowSources.length === 0) return ANYONE;
   const remarks: Omit<Condition, 'since'>[] = [];
   const networks = spec.allowSources.flatMap((source) => {
     if (source.kind === 'cidr') return [source.cidr];
     const resolution = names.get(source.name);
-    const remark = staleness(source.name, resolution, family);
+    const [family = 4] = families;
+    const known = resolution?.addresses.find((a) => families.includes(a.family));
+    const remark = staleness(source.name, resolution, known?.family ?? family);
     if (remark) remarks.push(bad('SourcesResolved', remark.reason, `allowed source ${remark.message}`));
-    const addresses = (resolution?.addresses ?? []).filter((a) => a.family === family);
+    const addresses = (resolution?.addresses ?? []).filter((a) => families.includes(a.family));
     return addresses.map((a) => networkOf(a, a.family === 4 ? 32 : 128));
   });
   return { networks: mergeCidrs(networks), remarks };

@@ -2,23 +2,25 @@ import { egressesConflict } from '@gwctl/shared/domain/egress';
 import { formatListener } from '@gwctl/shared/domain/forward';
 import type { IpAddress } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
-import type { RelayedForward } from '../relay/types.js';
+import { carriage } from './carrier.js';
 import { Claims, Multimap } from './claims.js';
 import { equal } from './equal.js';
 import { Memo } from './memo.js';
 import { place, placeEgress } from './place.js';
-import { egressRefusals, refusals } from './refusals.js';
-import { put, sameEnds } from './sorted.js';
+import { placeRelayed } from './place-relayed.js';
+import { egressRefusals } from './refusals.js';
+import { type Changes, changesOf, type Item, type Listed, SortedList } from './sorted-list.js';
 import type {
   AnnouncedAddress,
+  Carriers,
   DesiredEgress,
   DesiredForward,
-  DriverCapabilities,
   Health,
   HostFacts,
   Judgement,
   PlacedEgress,
   PlacedForward,
+  PlacedRelayed,
   Planned,
   ProtectedListener,
   ReadEntry,
@@ -32,6 +34,8 @@ export interface PolicyCheck {
   egress(egress: DesiredEgress): readonly Violation[];
   /** Whether it may be a target: asked for what names resolve to. */
   permits(address: IpAddress): boolean;
+  /** Whether it may be one although it is the gateway's own, or on its loopback: only where the policy names it in so many words. */
+  permitsLocal(address: IpAddress): boolean;
   /** Forwards beyond this many are refused, those with the highest uids. */
   readonly maxForwards: number;
 }
@@ -39,7 +43,7 @@ export interface PolicyCheck {
 /** All of it the same object for as long as nothing about it changed: that is what is compared. */
 export interface PlanInput {
   /** In order of uid, each once. */
-  readonly entries: readonly ReadEntry[];
+  readonly entries: Listed<ReadEntry>;
   readonly facts: HostFacts;
   readonly policy: PolicyCheck;
   readonly names: ReadonlyMap<string, Resolution>;
@@ -55,14 +59,13 @@ export interface HealthView {
 }
 
 export interface PlannerOptions {
-  readonly capabilities: DriverCapabilities;
+  readonly capabilities: Carriers;
   /** The eight hex digits that name a forward's kernel objects, from its uid (see system/forward-key). */
   readonly keyOf: (uid: string, attempt?: number) => string;
   /** What the driver carries of a forward now, as far as this process knows. */
   readonly carried?: (uid: string) => PlacedForward | undefined;
 }
 
-const NO_RELAYED: readonly RelayedForward[] = [];
 /** Reasons that go away when the host changes, not when somebody edits the forward. */
 const HOST_BOUND = new Set([
   'PORT_IN_USE',
@@ -71,6 +74,7 @@ const HOST_BOUND = new Set([
   'SNAT_ADDRESS_UNKNOWN',
   'TARGET_IS_GATEWAY',
   'ANNOUNCE_NO_NETWORK',
+  'ADDRESS_UNKNOWN',
 ]);
 
 /**
@@ -88,7 +92,9 @@ export class Planner {
   /** Those of which there is more to know than whether they are carried: few of many. */
   #special = new Set<Memo>();
   #carriedEgresses: Memo[] = [];
-  #memos: readonly Memo[] = [];
+  #memos = SortedList.empty<Memo>();
+  /** Whether some were refused for being too many. */
+  #overfull = false;
   #last: { readonly input: PlanInput; readonly planned: Planned } | undefined;
 
   constructor(options: PlannerOptions) {
@@ -103,7 +109,7 @@ export class Planner {
       this.#claims = new Claims();
       this.#byKey = new Multimap();
       this.#special = new Set();
-      this.#memos = [];
+      this.#memos = SortedList.empty();
       this.#last = undefined;
       throw error;
     }
@@ -111,10 +117,9 @@ export class Planner {
 
   #planFrom(input: PlanInput): Planned {
     const last = this.#last;
-    const { memos, dirty, removed } = this.#taken(input.entries, last?.input.entries ?? []);
-    this.#memos = memos;
+    const { dirty, removed } = this.#take(changesOf(last?.input.entries ?? [], input.entries));
     if (!last || last.input.policy !== input.policy || !this.#sameHost(last.input.facts, input.facts))
-      for (const memo of memos) dirty.add(memo);
+      for (const memo of this.#memos) dirty.add(memo);
     else this.#addStale(dirty, input, last.input);
     const planned = last && dirty.size === 0 && removed.length === 0 ? last.planned : this.#anew(dirty, removed, input);
     this.#last = { input, planned };
@@ -139,41 +144,20 @@ export class Planner {
     return equal(others, same) && equal(relevant(a), relevant(b));
   }
 
-  /** The memos of these entries, those of before where an entry is the same; the others are yet to be judged. */
-  #taken(
-    entries: readonly ReadEntry[],
-    earlier: readonly ReadEntry[],
-  ): { memos: readonly Memo[]; dirty: Set<Memo>; removed: readonly Memo[] } {
-    const before = this.#memos;
+  /** Remembers what came and forgets what went: who is to be judged for that, and who is gone. */
+  #take({ gone, come }: Changes<ReadEntry>): { readonly dirty: Set<Memo>; readonly removed: readonly Memo[] } {
     const dirty = new Set<Memo>();
-    const removed: Memo[] = [];
-    if (entries === earlier) return { memos: before, dirty, removed };
-    // What changes is near together, as a rule: what is the same before and behind it is not looked at one by one.
-    const { head: from, tail } = sameEnds(entries, earlier);
-    const memos: Memo[] = [];
-    const end = before.length - tail;
-    let j = from;
-    const drop = (memo: Memo) => {
-      removed.push(memo);
-      for (const rival of this.#release(memo)) dirty.add(rival);
-    };
-    for (const entry of entries.slice(from, entries.length - tail)) {
-      for (; j < end && (before[j] as Memo).uid < entry.uid; j++) drop(before[j] as Memo);
-      const old = j < end && before[j]?.uid === entry.uid ? before[j++] : undefined;
-      if (old?.entry === entry) {
-        memos.push(old);
-        continue;
-      }
-      if (old) drop(old);
-      const memo = new Memo(entry, this.#options.keyOf(entry.uid));
+    const removed = gone.flatMap(({ uid }) => this.#memos.get(uid) ?? []);
+    for (const memo of removed) for (const rival of this.#release(memo)) dirty.add(rival);
+    const made = come.map((entry) => new Memo(entry, this.#options.keyOf(entry.uid)));
+    for (const memo of made) {
       if (memo.claims) this.#claims.add(memo);
       this.#byKey.add(memo.key, memo);
-      memos.push(memo);
       dirty.add(memo);
     }
-    for (; j < end; j++) drop(before[j] as Memo);
     for (const memo of removed) dirty.delete(memo);
-    return { memos: before.slice(0, from).concat(memos, before.slice(end)), dirty, removed };
+    this.#memos = this.#memos.with({ gone: removed, come: made });
+    return { dirty, removed };
   }
 
   /** Those that it may have stood in the way of. */
@@ -228,15 +212,16 @@ export class Planner {
 
   #ofForward(memo: Memo, forward: DesiredForward, input: PlanInput): Judgement {
     const { uid, generation, name, spec } = forward;
-    const about = { uid, generation, name, spec };
-    const is = (verdict: Verdict, more: Partial<Judgement> = {}): Judgement => ({ ...about, verdict, ...more });
+    const is = (verdict: Verdict, more?: Pick<Judgement, 'contended'>): Judgement =>
+      more ? { uid, generation, name, spec, verdict, ...more } : { uid, generation, name, spec, verdict };
     if (!spec.enabled) return is({ kind: 'disabled' });
     if (spec.expires !== undefined && spec.expires <= input.now) return is({ kind: 'expired' });
     const forbidden = input.policy.forward(forward);
     if (forbidden.length > 0) return is({ kind: 'reject', reason: 'POLICY', violations: forbidden });
-    const { facts } = input;
-    const { capabilities } = this.#options;
-    const found = refusals(forward, facts, capabilities);
+    const { facts, policy, names } = input;
+    const carriers = this.#options.capabilities;
+    const permitsLocal = (address: IpAddress) => policy.permitsLocal(address);
+    const { carrier, found } = carriage(forward, { carriers, facts, names, permitsLocal });
     // The first in order of uid: whom the index finds first depends on who came first.
     const [rival] = this.#claims
       .rivalsOf(memo)
@@ -249,16 +234,21 @@ export class Planner {
         `${formatListener(spec.listen)} already belongs to forward ${rival.name} (${formatListener(rival.spec.listen)}) on this gateway; choose another port or address`,
       );
     const key = this.#keyFor(memo, found);
-    const late = this.#cameLater(memo, found)
-      ? { contended: { reason: found.reason, violations: inSpec(found.violations) } }
-      : undefined;
+    const late =
+      carrier.by === 'kernel' && this.#cameLater(memo, found)
+        ? { contended: { reason: found.reason, violations: inSpec(found.violations) } }
+        : undefined;
     if (found.violations.length > 0 && !late)
       return is({ kind: 'reject', reason: found.reason, violations: inSpec(found.violations) });
     memo.carried = true;
-    memo.overruled = found.overruled;
+    if (found.overruled.length > 0) memo.overruled = found.overruled;
     memo.announceOn = found.announceOn;
     const health = (address: IpAddress, port: number) => input.health.of(address, port);
-    return is(place(forward, key, { capabilities, facts, names: input.names, health, permits: input.policy.permits }), late);
+    const question = { facts, names, health, permits: policy.permits };
+    if (carrier.by === 'relay' && carriers.relay)
+      return is(placeRelayed(forward, key, { ...question, permitsLocal, carrier, relay: carriers.relay }));
+    if (!carriers.kernel) throw new Error(`nobody is there to carry forward ${uid}`);
+    return is(place(forward, key, { ...question, capabilities: carriers.kernel }), late);
   }
 
   /**
@@ -304,7 +294,7 @@ export class Planner {
     if (!spec.enabled) return is({ kind: 'disabled' });
     const forbidden = input.policy.egress(egress);
     if (forbidden.length > 0) return is({ kind: 'reject', reason: 'POLICY', violations: forbidden });
-    const found = egressRefusals(egress, input.facts, this.#options.capabilities);
+    const found = egressRefusals(egress, input.facts, this.#options.capabilities.kernel);
     const rival = this.#carriedEgresses.find(
       (m) => m.carried && m.entry.kind === 'egress' && egressesConflict(m.entry.egress.spec, spec),
     );
@@ -323,7 +313,7 @@ export class Planner {
 
   #planned(judged: readonly Memo[], removed: readonly Memo[], { facts, policy }: PlanInput): Planned {
     const before = this.#last?.planned;
-    const { forwards, judgements } = this.#lists(judged, removed, before, policy.maxForwards);
+    const { forwards, relayed, judgements } = this.#lists(judged, removed, before, policy.maxForwards);
     const announced = new Map<string, AnnouncedAddress>();
     const overruled = new Set<string>();
     const names = new Set<string>();
@@ -332,7 +322,8 @@ export class Planner {
     let awaitsHost = false;
     for (const memo of [...this.#special].sort((a, b) => (a.uid < b.uid ? -1 : 1))) {
       const { verdict, contended } = memo.judgement;
-      if (verdict.kind === 'place' && memo.announceOn !== undefined) announce(announced, verdict.forward, memo.announceOn);
+      if ((verdict.kind === 'place' || verdict.kind === 'relay') && memo.announceOn !== undefined)
+        announce(announced, verdict, { key: memo.otherKey ?? memo.key, on: memo.announceOn });
       if (verdict.kind === 'place') for (const p of memo.overruled) overruled.add(nameOf(p));
       if (verdict.kind === 'place-egress') egresses.push(verdict.egress);
       if (contended || (verdict.kind === 'reject' && HOST_BOUND.has(verdict.reason))) awaitsHost = true;
@@ -346,7 +337,7 @@ export class Planner {
         forwards,
         egresses: same(before?.host.egresses, egresses, (a, b) => a === b),
         protected: same(before?.host.protected, guarded, equal),
-        relayed: NO_RELAYED,
+        relayed,
         announced: same(before?.host.announced, inOrder, equal),
       },
       judgements,
@@ -356,59 +347,70 @@ export class Planner {
     };
   }
 
-  /** All judgements and what is carried, from those of before where few changed. */
-  #lists(
-    judged: readonly Memo[],
-    removed: readonly Memo[],
-    before: Planned | undefined,
-    most: number,
-  ): { forwards: readonly PlacedForward[]; judgements: readonly Judgement[] } {
-    const few = before && judged.length + removed.length <= FEW && before.host.forwards.length + judged.length <= most;
-    if (!few) {
-      const judgements = limited(
-        this.#memos.map((m) => m.judgement),
-        most,
-      );
-      return { judgements, forwards: judgements.flatMap((j) => (j.verdict.kind === 'place' ? [j.verdict.forward] : [])) };
+  /** All judgements and what is carried, from those of before as far as they still hold. */
+  #lists(judged: readonly Memo[], removed: readonly Memo[], before: Planned | undefined, most: number): Lists {
+    const now = judged.map((m) => m.judgement);
+    const carried = before ? before.host.forwards.length + before.host.relayed.length : 0;
+    // Whoever is one too many may be another one than before.
+    if (!before || this.#overfull || (this.#memos.length > most && carried + now.length > most)) {
+      const all = this.#memos.map((m) => m.judgement);
+      const fitting = limited(all, most);
+      this.#overfull = fitting !== all;
+      return listsOf(NO_LISTS, [], fitting);
     }
-    const judgements = before.judgements.slice();
-    const forwards = before.host.forwards.slice();
-    for (const { uid } of removed) {
-      put(judgements, uid, undefined);
-      put(forwards, uid, undefined);
-    }
-    for (const { uid, judgement } of judged) {
-      put(judgements, uid, judgement);
-      put(forwards, uid, judgement.verdict.kind === 'place' ? judgement.verdict.forward : undefined);
-    }
-    return { judgements, forwards };
+    const { host, judgements } = before;
+    return listsOf({ forwards: host.forwards, relayed: host.relayed, judgements }, removed, now);
   }
+}
+
+interface Lists {
+  readonly forwards: Listed<PlacedForward>;
+  readonly relayed: Listed<PlacedRelayed>;
+  readonly judgements: SortedList<Judgement>;
+}
+
+const NO_LISTS: Lists = { forwards: SortedList.empty(), relayed: SortedList.empty(), judgements: SortedList.empty() };
+
+/** The lists of before without those that are gone, and with what is said of others now. */
+function listsOf(before: Lists, removed: readonly Item[], now: readonly Judgement[]): Lists {
+  const gone = [...removed, ...now];
+  const forwards = now.flatMap(({ verdict }) => (verdict.kind === 'place' ? [verdict.forward] : []));
+  const relayed = now.flatMap(({ verdict }) => (verdict.kind === 'relay' ? [verdict.forward] : []));
+  return {
+    forwards: SortedList.from(before.forwards).with({ gone, come: forwards }),
+    relayed: SortedList.from(before.relayed).with({ gone, come: relayed }),
+    judgements: before.judgements.with({ gone: removed, come: now }),
+  };
 }
 
 /** So many keys a forward has: that all are taken does not happen. */
 const KEYS = 4;
 
-/** More than so many changes at once, and the lists are made anew. */
-const FEW = 256;
-
-function announce(all: Map<string, AnnouncedAddress>, { listen, key }: PlacedForward, on: string): void {
+function announce(
+  all: Map<string, AnnouncedAddress>,
+  { kind, forward: { listen } }: Verdict & { readonly kind: 'place' | 'relay' },
+  { key, on }: { readonly key: string; readonly on: string },
+): void {
   if (!listen.address) return;
   const old = all.get(listen.address.text);
   all.set(listen.address.text, {
     address: listen.address,
     interface: old?.interface ?? on,
     forwards: [...(old?.forwards ?? []), key],
+    ...(kind === 'relay' || old?.bound ? { bound: true } : {}),
   });
 }
 
 const nameOf = ({ kind, protocol, address, port }: ProtectedListener) => `${kind} ${protocol} ${address?.text ?? '*'} ${port}`;
 
-/** Of more forwards than the gateway's administrator allows, the first are carried. */
+/** Of more forwards than the gateway's administrator allows, the first are carried. The same list where all are. */
 function limited(judgements: readonly Judgement[], most: number): readonly Judgement[] {
   let carried = 0;
-  if (judgements.length <= most) return judgements;
-  return judgements.map((j) => (j.verdict.kind === 'place' && ++carried > most ? tooMany(j, most) : j));
+  if (judgements.length <= most || judgements.filter(isCarried).length <= most) return judgements;
+  return judgements.map((j) => (isCarried(j) && ++carried > most ? tooMany(j, most) : j));
 }
+
+const isCarried = ({ verdict }: Judgement): boolean => verdict.kind === 'place' || verdict.kind === 'relay';
 
 function tooMany(judgement: Judgement, most: number): Judgement {
   const violations = [{ field: 'policy.maxForwards', description: `the policy of this gateway allows ${most} forwards` }];

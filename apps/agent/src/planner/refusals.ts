@@ -1,8 +1,9 @@
+import { isLoopback, kernelCannot } from '@gwctl/shared/domain/carriers';
 import { familyOfEgress } from '@gwctl/shared/domain/egress';
-import { familyOf, type Target, transports } from '@gwctl/shared/domain/forward';
+import { familyOf, transports } from '@gwctl/shared/domain/forward';
 import { contains, type IpAddress, networkOf } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
-import { forbiddenAs, isOwn, LOOPBACK } from './targets.js';
+import { addressOf, forbiddenAs, isOwn } from './targets.js';
 import type { DesiredEgress, DesiredForward, DriverCapabilities, HostFacts, LocalSocket, ProtectedListener } from './types.js';
 
 /** What speaks against carrying one forward or egress on this host. */
@@ -25,11 +26,14 @@ export class Refusals {
   }
 }
 
-/** Everything that speaks against `forward`, so that its author sees all of it at once. */
+/** Everything that speaks against the kernel's carrying `forward`, so that its author sees all of it at once. */
 export function refusals(forward: DesiredForward, facts: HostFacts, capabilities: DriverCapabilities): Refusals {
   const found = new Refusals();
   refuseUnsupported(forward, capabilities, found);
   checkTarget(forward, facts, found);
+  const known = new Set(found.violations.map((v) => v.field));
+  for (const { field, description } of kernelCannot(forward.spec))
+    if (!known.has(field)) found.refuse('RELAY_NEEDED', field, `${description}; only the relay could carry this`);
   checkListener(forward, facts, found);
   checkSnat(forward, facts, found);
   return found;
@@ -72,8 +76,6 @@ function refuseUnsupported({ spec }: DesiredForward, can: DriverCapabilities, fo
   const family = familyOf(spec);
   if (!can.families.includes(family))
     not(listen.address ? 'listen.address' : 'targets[0].host', `the driver of this gateway cannot carry IPv${family}`);
-  if (spec.driver !== 'auto' && spec.driver !== can.kind)
-    not('driver', `driver ${spec.driver} is not available on this gateway in this version; use auto or ${can.kind}`);
 }
 
 function checkTarget({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
@@ -97,20 +99,8 @@ function checkTarget({ spec }: DesiredForward, facts: HostFacts, found: Refusals
 }
 
 function checkListener(forward: DesiredForward, facts: HostFacts, found: Refusals): void {
-  const { listen, takeover } = forward.spec;
-  if (listen.interface !== undefined && !facts.interfaces.includes(listen.interface))
-    found.refuse(
-      'INTERFACE_UNKNOWN',
-      'listen.interface',
-      `this gateway has no interface ${listen.interface}; it has ${facts.interfaces.join(', ') || 'none'}`,
-    );
-  const { address } = listen;
-  if (address && LOOPBACK.some((n) => contains(n, address)))
-    found.refuse(
-      'NOT_SUPPORTED_YET',
-      'listen.address',
-      `${address.text} is a loopback address, which only the relay could serve, and this agent has none yet; name another address of the gateway`,
-    );
+  const { takeover } = forward.spec;
+  checkInterface(forward, facts, found);
   checkAnnounced(forward, facts, found);
   const claimed = facts.protected.filter((p) => claims(forward, p, facts));
   for (const p of claimed) {
@@ -135,8 +125,17 @@ function checkListener(forward: DesiredForward, facts: HostFacts, found: Refusal
     );
 }
 
+export function checkInterface({ spec: { listen } }: DesiredForward, facts: HostFacts, found: Refusals): void {
+  if (listen.interface !== undefined && !facts.interfaces.includes(listen.interface))
+    found.refuse(
+      'INTERFACE_UNKNOWN',
+      'listen.interface',
+      `this gateway has no interface ${listen.interface}; it has ${facts.interfaces.join(', ') || 'none'}`,
+    );
+}
+
 /** An address that the gateway has anyway needs nobody to announce it. */
-function checkAnnounced({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
+export function checkAnnounced({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
   const { announce, address, interface: iface } = spec.listen;
   if (!announce || !address || isOwn(address, facts)) return;
   const neighbours = facts.addresses.filter((a) => !a.announced && contains(networkOf(a.address, a.prefix), address));
@@ -151,10 +150,11 @@ function checkAnnounced({ spec }: DesiredForward, facts: HostFacts, found: Refus
 }
 
 /** What speaks against carrying an egress. */
-export function egressRefusals({ spec }: DesiredEgress, facts: HostFacts, can: DriverCapabilities): Refusals {
+export function egressRefusals({ spec }: DesiredEgress, facts: HostFacts, can: DriverCapabilities | undefined): Refusals {
   const found = new Refusals();
   const family = familyOfEgress(spec);
-  if (!can.egress || !can.families.includes(family))
+  if (!can) found.refuse('RELAY_CANNOT', 'sources', 'this gateway has nothing but the relay, which carries no egress');
+  else if (!can.egress || !can.families.includes(family))
     found.refuse('NOT_SUPPORTED_YET', 'sources', `the driver of this gateway cannot translate what leaves over IPv${family}`);
   if (!facts.interfaces.includes(spec.outInterface))
     found.refuse(
@@ -167,7 +167,7 @@ export function egressRefusals({ spec }: DesiredEgress, facts: HostFacts, can: D
 }
 
 /** Whether the forward's listener would take traffic from what waits at `other`. */
-function claims(
+export function claims(
   { spec }: DesiredForward,
   other: { readonly protocol: 'tcp' | 'udp'; readonly address?: IpAddress; readonly port: number },
   facts: HostFacts,
@@ -176,13 +176,13 @@ function claims(
   if (!transports(protocol).includes(other.protocol)) return false;
   if (ports && (other.port < ports.first || other.port > ports.last)) return false;
   // What waits on loopback is not reached by what a forward takes.
-  if (other.address && LOOPBACK.some((n) => contains(n, other.address as IpAddress))) return false;
+  if (other.address && isLoopback(other.address)) return false;
   if (other.address) return address ? address.text === other.address.text : isOwn(other.address, facts);
   // A wildcard socket has only the gateway's own addresses; a virtual address elsewhere is not among them.
   return address === undefined || isOwn(address, facts);
 }
 
-function checkSnat({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
+export function checkSnat({ spec }: DesiredForward, facts: HostFacts, found: Refusals): void {
   if (spec.snat.mode === 'address') checkSource(spec.snat.address, facts, found);
 }
 
@@ -196,5 +196,3 @@ function checkSource(address: IpAddress, facts: HostFacts, found: Refusals): voi
     `${address.text} is not an address of this gateway, so replies would not return; use one of ${own.join(', ') || 'its own, of which it has none'}, or masquerade`,
   );
 }
-
-const addressOf = (target: Target): IpAddress | undefined => (target.host.kind === 'ip' ? target.host.address : undefined);

@@ -1,3 +1,4 @@
+import { isLoopback, LOOPBACK } from '@gwctl/shared/domain/carriers';
 import { type Target, type TrafficSpec, transports } from '@gwctl/shared/domain/forward';
 import { type Cidr, contains, type Family, type IpAddress, parseCidr } from '@gwctl/shared/domain/ip';
 import { rangeWidth } from '@gwctl/shared/domain/ports';
@@ -10,7 +11,6 @@ const network = (text: string): Cidr => {
   return cidr.value;
 };
 
-export const LOOPBACK = [network('127.0.0.0/8'), network('::1/128')];
 /** Never a target: the kernel drops loopback from the wire, and link-local holds clouds' metadata services. */
 const FORBIDDEN: readonly { readonly network: Cidr; readonly what: string }[] = [
   ...LOOPBACK.map((n) => ({ network: n, what: 'a loopback address' })),
@@ -28,6 +28,17 @@ export const forbiddenAs = (address: IpAddress): string | undefined => FORBIDDEN
 export const isOwn = (address: IpAddress, facts: HostFacts): boolean =>
   facts.addresses.some((a) => !a.announced && a.address.text === address.text);
 
+/** The same of this gateway, whose own addresses are none either: only its administrator may name those, and what is on its loopback. */
+export function wrongAsTarget(
+  address: IpAddress,
+  facts: HostFacts,
+  permitsLocal?: (address: IpAddress) => boolean,
+): string | undefined {
+  const own = isOwn(address, facts);
+  if ((own || isLoopback(address)) && permitsLocal?.(address)) return undefined;
+  return forbiddenAs(address) ?? (own ? 'an address of this gateway' : undefined);
+}
+
 export interface TargetQuestion {
   readonly spec: TrafficSpec;
   readonly family: Family;
@@ -38,6 +49,10 @@ export interface TargetQuestion {
   readonly health: (address: IpAddress, port: number) => Health | undefined;
   /** Whether the gateway's own policy permits it as a target. */
   readonly permits: (address: IpAddress) => boolean;
+  /** Whether that policy names it although it is the gateway's own, or on its loopback. Undefined: it never may be one. */
+  readonly permitsLocal?: (address: IpAddress) => boolean;
+  /** A name without an address of {@link family} may lead to the other one. */
+  readonly eitherFamily?: boolean;
 }
 
 export interface TargetAnswer {
@@ -71,13 +86,15 @@ export function resolveTargets(question: TargetQuestion): TargetAnswer {
   const of = (c: Candidate) => (asked === undefined ? undefined : health(c.address, asked(c)));
   const views = used.map((c): TargetView => {
     const known = of(c);
-    return { host: c.host, address: c.address.text, port: c.port ?? 0, ...(known ? { health: known } : {}) };
+    const view = { host: c.host, address: c.address.text, port: c.port ?? 0 };
+    return known ? { ...view, health: known } : view;
   });
   const down = used.filter((c) => of(c)?.state === 'unhealthy');
   if (down.length > 0) remarks.push(unhealthy(down, used.length, (c) => of(c)?.trouble));
   // Where all are down, asking may be what is wrong: to send nothing anywhere helps nobody.
   const up = down.length === 0 || down.length === used.length ? used : used.filter((c) => !down.includes(c));
-  const bare = ({ host: _, ...target }: Candidate): PlacedTarget => target;
+  const bare = ({ address, port, weight }: Candidate): PlacedTarget =>
+    port === undefined ? { address, weight } : { address, port, weight };
   const all = used.map(bare);
   if (up === used) return { placed: all, used: all, down: NONE, views, remarks: remarks.length === 0 ? NONE : remarks };
   return { placed: up.map(bare), used: all, down: down.map(bare), views, remarks };
@@ -103,7 +120,7 @@ function candidates(question: TargetQuestion, remarks: Omit<Condition, 'since'>[
     const put = (host: string, address: IpAddress) => {
       const key = `${address.text} ${port ?? 0}`;
       const weight = target.weight + (byKey.get(key)?.weight ?? 0);
-      byKey.set(key, { host, address, ...(port === undefined ? {} : { port }), weight });
+      byKey.set(key, port === undefined ? { host, address, weight } : { host, address, port, weight });
     };
     if (target.host.kind === 'ip') put(target.host.address.text, target.host.address);
     else
@@ -119,20 +136,27 @@ const order = ({ address, port }: PlacedTarget) => `${address.text} ${port ?? 0}
 function usable(
   name: string,
   resolution: Resolution | undefined,
-  { family, facts, permits }: TargetQuestion,
+  question: TargetQuestion,
   remarks: Omit<Condition, 'since'>[],
 ): IpAddress[] {
+  const { facts, permits, permitsLocal } = question;
+  const family = question.eitherFamily ? familyIn(resolution, question.family) : question.family;
   const remark = staleness(name, resolution, family);
   if (remark) remarks.push(remark);
   return (resolution?.addresses ?? []).filter((address) => {
     if (address.family !== family) return false;
-    const why =
-      forbiddenAs(address) ??
-      (isOwn(address, facts) ? 'an address of this gateway' : permits(address) ? undefined : "outside this gateway's policy");
+    const why = wrongAsTarget(address, facts, permitsLocal) ?? (permits(address) ? undefined : "outside this gateway's policy");
     if (why !== undefined)
       remarks.push(bad('TargetsUsable', 'TARGET_FORBIDDEN', `${name} has ${address.text}, which is ${why}; it is left out`));
     return why === undefined;
   });
+}
+
+/** The family that a name is to be used in: `family`, or the other one where it has addresses of that alone. */
+export function familyIn(resolution: Resolution | undefined, family: Family): Family {
+  const has = (wanted: Family) => resolution?.addresses.some((a) => a.family === wanted) === true;
+  const other = family === 4 ? 6 : 4;
+  return !has(family) && has(other) ? other : family;
 }
 
 /** What is wrong with what is known of a name; undefined where nothing is. */
@@ -166,6 +190,9 @@ function unhealthy(down: readonly Candidate[], all: number, why: (c: Candidate) 
     );
   return bad('TargetsHealthy', 'TARGET_UNHEALTHY', `${down.length} of ${all} targets are out of rotation: ${names}`);
 }
+
+/** Undefined where a name is to be resolved. */
+export const addressOf = ({ host }: Target): IpAddress | undefined => (host.kind === 'ip' ? host.address : undefined);
 
 /** As a spec names it. */
 export const hostOf = ({ host }: Target): string => (host.kind === 'ip' ? host.address.text : host.name);

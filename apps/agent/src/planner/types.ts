@@ -6,6 +6,7 @@ import type { PortRange } from '@gwctl/shared/domain/ports';
 import type { Violation } from '@gwctl/shared/domain/result';
 import type { Condition, TargetHealthWord } from '@gwctl/shared/domain/status';
 import type { RelayedForward } from '../relay/types.js';
+import type { Listed, SortedList } from './sorted-list.js';
 
 /** One forward as the control plane wants it, checked. */
 export interface DesiredForward {
@@ -150,6 +151,8 @@ export interface AnnouncedAddress {
   readonly interface: string;
   /** Keys of the forwards that announce it. */
   readonly forwards: readonly string[];
+  /** The relay listens on it, so that it must be there first. */
+  readonly bound?: boolean;
 }
 
 /** What a driver can carry; the planner refuses the rest with reasons. */
@@ -170,12 +173,34 @@ export interface DriverCapabilities {
   readonly kind: 'kernel' | 'relay';
 }
 
+/** What the relay can carry: what its nature leaves out is in @gwctl/shared/domain/carriers. */
+export type RelayCapabilities = Pick<DriverCapabilities, 'families' | 'targets' | 'announce'>;
+
+/** Who is there to carry forwards. */
+export interface Carriers {
+  /** Undefined where the agent runs with the relay alone. */
+  readonly kernel?: DriverCapabilities;
+  /** Undefined where no relay runs. */
+  readonly relay?: RelayCapabilities;
+  /** Why there is no kernel driver, for people. */
+  readonly without?: string;
+}
+
+/** Why the relay carries a forward: it asks for it, the kernel cannot, or there is nothing else on this gateway. */
+export type RelayReason = 'RELAY_CHOSEN' | 'RELAY_NEEDED' | 'RELAY_ONLY';
+
+/** A forward that the relay is to carry, with the key that steps, counters and rules know it by. */
+export interface PlacedRelayed extends RelayedForward {
+  /** As of {@link PlacedForward}. */
+  readonly key: string;
+}
+
 /** What the host should look like: the input of every driver's render. */
 export interface HostDesired {
-  /** Those that the kernel carries, in order of uid. */
-  readonly forwards: readonly PlacedForward[];
-  /** Those that the relay carries, in order of uid. */
-  readonly relayed: readonly RelayedForward[];
+  /** Those that the kernel carries, in order of uid. The same object for as long as none is another. */
+  readonly forwards: Listed<PlacedForward>;
+  /** Those that the relay carries, in order of uid. The same object for as long as none is another. */
+  readonly relayed: Listed<PlacedRelayed>;
   /** In order of uid. */
   readonly egresses: readonly PlacedEgress[];
   readonly protected: readonly ProtectedListener[];
@@ -208,11 +233,12 @@ export type Verdict =
     }
   | {
       readonly kind: 'relay';
-      readonly forward: RelayedForward;
+      readonly forward: PlacedRelayed;
       readonly clientAddress: string;
       readonly targets: readonly TargetView[];
       readonly addresses: readonly PlacedTarget[];
       readonly remarks: readonly Omit<Condition, 'since'>[];
+      readonly reason: RelayReason;
       /** Why the relay carries it, for people. */
       readonly because: string;
     }
@@ -238,8 +264,7 @@ export interface Judgement {
 /** The planner's answer: every entry has exactly one judgement. */
 export interface Planned {
   readonly host: HostDesired;
-  /** In order of uid. */
-  readonly judgements: readonly Judgement[];
+  readonly judgements: SortedList<Judgement>;
   /** Names that targets and allow-lists are made of. The same object for as long as they are the same. */
   readonly names: ReadonlySet<string>;
   /** When the next forward expires, in milliseconds since the epoch. */

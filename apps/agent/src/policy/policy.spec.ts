@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { readEntry } from '../desired/entry-codec.js';
 import { Planner } from '../planner/planner.js';
 import { entry, uidOf } from '../testing/forwards.js';
+import { ip } from '../testing/placed.js';
 import { NO_POLICY, type Policy, parsePolicy, policyCheck } from './policy.js';
 import { readPolicy } from './policy-file.js';
 
@@ -39,7 +40,7 @@ function refusals(policy: Policy, forwards: readonly ReturnType<typeof forward>[
     egress: true,
     kind: 'kernel',
   } as const;
-  const { judgements } = new Planner({ capabilities, keyOf: (uid) => uid }).plan({
+  const { judgements } = new Planner({ capabilities: { kernel: capabilities }, keyOf: (uid) => uid }).plan({
     entries: entries.map((f) => ({ kind: 'forward', uid: f.uid, forward: f })),
     facts: { addresses: [], interfaces: ['wan0', 'lan0'], sockets: [], protected: [] },
     policy: policyCheck(policy),
@@ -93,6 +94,27 @@ describe('policy', () => {
 
   it('never throws', () => {
     fc.assert(fc.property(fc.anything(), (document) => void parsePolicy(document)));
+  });
+
+  it.each([
+    ['', false],
+    ['targets: { allow: [0.0.0.0/0] }', false],
+    ['targets: { allow: [127.0.0.0/8] }', true],
+    ['targets: { allow: [127.0.0.1] }', true],
+    ['targets: { allow: [127.0.0.1], forbid: [127.0.0.0/8] }', false],
+    ['targets: { allow: [10.0.0.0/8] }', false],
+  ] as const)('%s lets forwards go to the loopback of the gateway: %s', (policy, may) => {
+    const parsed = parsePolicy(parse(HEAD + policy));
+    expect(parsed.ok && policyCheck(parsed.value).permitsLocal(ip('127.0.0.1'))).toBe(may);
+  });
+
+  it('lets forwards go to an address of the gateway itself where it names just that', () => {
+    const own = (policy: string) => {
+      const parsed = parsePolicy(parse(HEAD + policy));
+      return parsed.ok && policyCheck(parsed.value).permitsLocal(ip('10.0.0.1'));
+    };
+    expect(own('targets: { allow: [10.0.0.0/8] }')).toBe(false);
+    expect(own('targets: { allow: [10.0.0.0/8, 10.0.0.1/32] }')).toBe(true);
   });
 
   it('is without limits where there is none', () => {

@@ -1,4 +1,5 @@
-import { type Cidr, contains, formatCidr, parseCidr } from '@gwctl/shared/domain/ip';
+import { isLoopback } from '@gwctl/shared/domain/carriers';
+import { type Cidr, contains, formatCidr, type IpAddress, parseCidr } from '@gwctl/shared/domain/ip';
 import { parseInterface } from '@gwctl/shared/domain/names';
 import { formatPortRange, type PortRange, parsePort } from '@gwctl/shared/domain/ports';
 import { err, ok, quote, type Result, type Violation, ViolationList } from '@gwctl/shared/domain/result';
@@ -7,8 +8,8 @@ import type { PolicyCheck } from '../planner/planner.js';
 import type { DesiredForward } from '../planner/types.js';
 
 /**
- * What the administrator of a gateway permits, whatever the control plane wants. Loopback and link-local targets are refused with and
- * without a policy, by the planner.
+ * What the administrator of a gateway permits, whatever the control plane wants. Link-local targets are refused with and without a
+ * policy, by the planner; those on the gateway's loopback, and its own addresses, unless the policy names them: see `permitsLocal`.
  */
 export interface Policy {
   /** Undefined: any. Where set, a forward must name one of them. */
@@ -62,9 +63,16 @@ export function policyCheck(policy: Policy): PolicyCheck {
     permits: (address) =>
       !policy.forbidden.some((n) => contains(n, address)) &&
       (policy.targets === undefined || policy.targets.some((n) => contains(n, address))),
+    permitsLocal: (address) =>
+      !policy.forbidden.some((n) => contains(n, address)) && policy.targets?.some((n) => names(n, address)) === true,
     maxForwards: policy.maxForwards,
   };
 }
+
+/** Whether a network is meant to hold this address of the gateway's own: a network of its loopback, or the address alone. */
+const names = (network: Cidr, address: IpAddress): boolean =>
+  contains(network, address) &&
+  (network.prefix === (network.family === 4 ? 32 : 128) || (isLoopback(address) && network.family === 4 && network.prefix >= 8));
 
 const KILLED: Violation = {
   field: 'policy.killSwitch',

@@ -65,7 +65,7 @@ export class Counting {
   private take(host: HostDesired, byKey: ReadonlyMap<string, Counters>): ReadonlySet<string> {
     const next = new Map<string, Counters>();
     const changed = new Set<string>();
-    for (const { uid, key } of [...host.forwards, ...host.egresses]) {
+    for (const { uid, key } of [...host.forwards, ...host.relayed, ...host.egresses]) {
       const now = byKey.get(key);
       const before = this.counters_.get(uid);
       if (!now) continue;

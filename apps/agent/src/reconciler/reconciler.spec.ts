@@ -43,13 +43,14 @@ function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
     forward: ({ uid }) => forbidden.get(uid) ?? [],
     egress: () => [],
     permits: () => true,
+    permitsLocal: () => false,
     maxForwards: 50_000,
   };
   const reconciler = new Reconciler({
     driver,
     planner: {
       facts: async () => ({ ...facts, sockets: [...sockets] }),
-      make: (carried) => new Planner({ capabilities: driver.capabilities, keyOf: (uid) => uid.slice(-8), carried }),
+      make: (carried) => new Planner({ capabilities: { kernel: driver.capabilities }, keyOf: (uid) => uid.slice(-8), carried }),
       policy: () => policy,
     },
     lookups: {
@@ -339,7 +340,7 @@ describe('a failure', () => {
       state: 'REJECTED',
       violations: [{ field: 'spec', description: `the kernel refuses ${key(37)}` }],
     });
-    expect([...(reports.at(-1)?.statuses.values() ?? [])].filter((s) => s.state === 'ACTIVE')).toHaveLength(99);
+    expect([...(reports.at(-1)?.statuses ?? [])].filter((s) => s.state === 'ACTIVE')).toHaveLength(99);
     expect(reports.at(-1)?.applied?.revision).toBe(1);
     expect(failing()).toEqual([]);
     driver.poison.clear();

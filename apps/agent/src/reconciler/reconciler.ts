@@ -1,4 +1,3 @@
-import type { Condition } from '@gwctl/shared/domain/status';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Random } from '../clock.js';
@@ -6,6 +5,7 @@ import type { Found } from '../control-link/outbox.js';
 import type { DesiredView } from '../desired/types.js';
 import type { Driver, Step } from '../drivers/driver.js';
 import type { HealthView, Planner, PolicyCheck } from '../planner/planner.js';
+import { SortedList } from '../planner/sorted-list.js';
 import type { HostDesired, HostFacts, PlacedForward, Planned, Resolution } from '../planner/types.js';
 import type { Conditions } from '../status/conditions.js';
 import { Counting } from './counting.js';
@@ -67,8 +67,11 @@ export class Reconciler {
   /** What was last applied and read back; undefined at the start and after a failure. */
   private rendered: unknown;
   private carried: HostDesired | undefined;
-  private carriedByUid: ReadonlyMap<string, PlacedForward> | undefined;
-  private findings: ReadonlyMap<string, readonly Omit<Condition, 'since'>[]> = new Map();
+  private carriedList: SortedList<PlacedForward> | undefined;
+  private findings: SituationInput['findings'] = new Map();
+  private health: SituationInput['health'] = new Map();
+  /** Uids of which the health of targets may be another than was last reported. */
+  private felt: ReadonlySet<string> = new Set();
   /** Of the last pass: so that what was only counted can be told. */
   private looked: Look | undefined;
   private counted: ReadonlySet<string> = new Set();
@@ -76,7 +79,7 @@ export class Reconciler {
   private leftAlone = '';
   private readonly planner: Planner;
   private readonly counting: Counting;
-  private found: Found = { statuses: new Map(), applied: undefined };
+  private found: Found = { statuses: SortedList.empty(), applied: undefined };
 
   constructor(private readonly options: ReconcilerOptions) {
     const { clock } = options.runtime;
@@ -162,12 +165,8 @@ export class Reconciler {
 
   /** What this process knows to be on the host of one forward. */
   private carriedForward(uid: string): PlacedForward | undefined {
-    return this.byUid().get(uid);
-  }
-
-  private byUid(): ReadonlyMap<string, PlacedForward> {
-    this.carriedByUid ??= new Map(this.carried?.forwards.map((f) => [f.uid, f]));
-    return this.carriedByUid;
+    this.carriedList ??= SortedList.from(this.carried?.forwards ?? []);
+    return this.carriedList.get(uid);
   }
 
   private async look(view: DesiredView): Promise<Look> {
@@ -236,7 +235,9 @@ export class Reconciler {
       return;
     }
     const process = this.triggers.changedBy();
-    const carried = [...(this.carried?.forwards ?? []), ...(this.carried?.egresses ?? [])].map((p) => p.uid);
+    const carried = [...(this.carried?.forwards ?? []), ...(this.carried?.relayed ?? []), ...(this.carried?.egresses ?? [])].map(
+      (p) => p.uid,
+    );
     for (const event of this.drifts.detected(drift, carried, process)) {
       runtime.log.warn({ uid: event.uid, reason: event.reason }, event.message);
       sink.event(event);
@@ -263,7 +264,7 @@ export class Reconciler {
     this.rendered = rendered;
     if (this.carried !== look.wanted) {
       this.carried = look.wanted;
-      this.carriedByUid = undefined;
+      this.carriedList = undefined;
     }
     this.sayRepaired();
     sink.conditions.clear('Applied', 'the host matches the desired state');
@@ -274,9 +275,14 @@ export class Reconciler {
       this.findings = new Map(
         [...Map.groupBy(driver.findings?.(rendered, observed) ?? [], (f) => f.uid)].map(([uid, all]) => [
           uid,
-          all.map((f) => f.condition),
+          all.map(({ condition, instead }) => ({ ...condition, ...(instead ? { instead } : {}) })),
         ]),
       );
+    }
+    if (observed !== undefined && driver.targetHealth) {
+      const before = this.health;
+      this.health = driver.targetHealth(observed);
+      this.felt = new Set([...before.keys(), ...this.health.keys()]);
     }
     const { epoch, revision } = look.view;
     this.report(look, undefined, { epoch, revision });
@@ -286,6 +292,8 @@ export class Reconciler {
   private report(look: Look, missing: SituationInput['missing'], applied = this.found.applied): void {
     const { counted } = this;
     this.counted = new Set();
+    const { felt } = this;
+    this.felt = new Set();
     this.looked = look;
     const { statuses, changed } = this.placements.build(
       look.planned.judgements,
@@ -296,6 +304,8 @@ export class Reconciler {
         drifts: this.drifts,
         undone: this.undone(look),
         findings: this.findings,
+        health: this.health,
+        felt,
         counters: this.counting.counters,
         counted,
       }),
@@ -355,7 +365,7 @@ export class Reconciler {
     const result = await isolate({
       wanted: look.wanted,
       suspects,
-      before: this.byUid(),
+      before: new Map(this.carried?.forwards.map((f) => [f.uid, f])),
       attempt: async (host) => {
         try {
           const plan = driver.diff(driver.render(host, this.rendered), driver.mirror() ?? (await driver.observe()));

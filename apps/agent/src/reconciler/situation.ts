@@ -1,6 +1,6 @@
-import type { Condition, Counters, Drift } from '@gwctl/shared/domain/status';
-import type { HostDesired } from '../planner/types.js';
-import type { Circumstances, Situation } from './placements.js';
+import type { Counters, Drift } from '@gwctl/shared/domain/status';
+import type { Health, HostDesired } from '../planner/types.js';
+import type { Circumstances, FoundCondition, Situation } from './placements.js';
 
 export interface SituationInput {
   readonly wanted: HostDesired;
@@ -13,7 +13,11 @@ export interface SituationInput {
   readonly drifts: { readonly uids: Iterable<string>; of(uid: string): Drift | undefined };
   /** What is to be said of drift that is not repaired; undefined where all is. */
   readonly undone: Circumstances['undone'];
-  readonly findings: ReadonlyMap<string, readonly Omit<Condition, 'since'>[]>;
+  readonly findings: ReadonlyMap<string, readonly FoundCondition[]>;
+  /** What connections showed of targets, by uid and then by `ADDRESS PORT`. */
+  readonly health: ReadonlyMap<string, ReadonlyMap<string, Health>>;
+  /** Uids of which {@link health} is another than last time. */
+  readonly felt: ReadonlySet<string>;
   /** By uid. */
   readonly counters: ReadonlyMap<string, Counters>;
   /** Uids of which the counters are others than last time. */
@@ -22,16 +26,17 @@ export interface SituationInput {
 
 /** Gathers what speaks of placements beyond their verdicts. */
 export function situation(input: SituationInput): Situation {
-  const { missing, quarantine, drifts, findings, counters, counted, wanted } = input;
+  const { missing, quarantine, drifts, findings, health, counters, counted, felt, wanted } = input;
   const keys = new Map<string, string>();
   // Only where somebody asks by key: for tens of thousands this is the most that a report costs.
-  if (missing) for (const p of [...wanted.forwards, ...wanted.egresses]) keys.set(p.uid, p.key);
+  if (missing) for (const p of [...wanted.forwards, ...wanted.relayed, ...wanted.egresses]) keys.set(p.uid, p.key);
   const of = (uid: string): Circumstances => {
     const key = keys.get(uid);
     const quarantined = quarantine.of(uid);
     const drift = drifts.of(uid);
     const found = findings.get(uid);
     const count = counters.get(uid);
+    const targets = health.get(uid);
     const notApplied = missing && (missing.keys === 'all' || (key !== undefined && missing.keys.has(key)));
     return {
       ...(quarantined ? { quarantined } : {}),
@@ -40,10 +45,11 @@ export function situation(input: SituationInput): Situation {
       ...(drift ? { drift } : {}),
       ...(found ? { findings: found } : {}),
       ...(count ? { counters: count } : {}),
+      ...(targets ? { targets } : {}),
     };
   };
   if (missing?.keys === 'all') return { of, concerned: 'all' };
-  const concerned = new Set([...quarantine.uids, ...drifts.uids, ...findings.keys(), ...counted]);
+  const concerned = new Set([...quarantine.uids, ...drifts.uids, ...findings.keys(), ...counted, ...felt]);
   if (missing) for (const [uid, key] of keys) if (missing.keys.has(key)) concerned.add(uid);
   return { of, concerned };
 }

@@ -84,19 +84,23 @@ export interface Engine {
   /**
    * Carries a forward, or carries it as it is now: listeners that stay the same are not touched, new ones open before old ones close.
    * What exists of flows is treated as `onChange` of the new one says: `drain` leaves them, but UDP moves at once; `cut` ends those to
-   * targets that are no longer there, and of clients that are no longer let in; `keep` leaves all. Resolves to a failure where a
+   * targets that are no longer there; `keep` leaves all. Those of clients that are no longer let in end in any case. Resolves to a failure where a
    * listener does not open; everything is then as it was before.
    */
   set(forward: RelayedForward): Promise<ListenFailure | undefined>;
   /** Closes the listeners. `drain`, `keep`: what exists goes on to its end, at UDP until it is idle; `cut`: ends now. */
   remove(uid: string): Promise<void>;
+  /** Of every forward that is set, also while it drains. */
   counts(): Promise<readonly ForwardCounts[]>;
   /** At most `most`, of one forward or all. */
   flows(question: { readonly uid?: string; readonly most: number }): Promise<readonly RelayFlow[]>;
   use(): Promise<EngineUse>;
   /** Every listening socket, for a successor to go on with. Both may accept for a while. */
   listening(): Promise<readonly ListeningSocket[]>;
-  /** Opens nothing new and accepts nothing more, without closing what a successor shares. Resolves once the last flow has ended. */
+  /**
+   * Opens nothing new and accepts nothing more. The descriptors of the listeners are closed and the sockets are not shut down: a successor
+   * that has them goes on, and can let go of them. Resolves once the last flow has ended.
+   */
   drain(): Promise<void>;
   /** Ends everything. */
   stop(): Promise<void>;

@@ -48,6 +48,13 @@ export async function makeStateDir(dir: StateDir, gid: number | undefined): Prom
   }
 }
 
+/** Makes the directory of the sockets, into which the group may look. */
+export async function makeRunDir(dir: StateDir, gid: number | undefined): Promise<void> {
+  await mkdir(dir.run, { recursive: true, mode: 0o750 });
+  await chmod(dir.run, 0o750);
+  if (gid !== undefined) await chown(dir.run, -1, gid);
+}
+
 /** Whether somebody may look into the directory at all; throws PERMISSION_DENIED where not. */
 export async function requireReadable(dir: StateDir): Promise<void> {
   try {

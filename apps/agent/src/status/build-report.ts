@@ -26,7 +26,7 @@ export function buildReport({ started, about, identity, link, store, reconciler,
   const connection = link.status();
   const view = store.view();
   const { statuses, applied } = reconciler.status();
-  const forwards = [...statuses.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const forwards = [...statuses].sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     agent: { version: VERSION, pid: process.pid, startTime: iso(started) },
     gateway: { name: gateway, uid: about.gatewayUid },

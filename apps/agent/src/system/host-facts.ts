@@ -20,15 +20,19 @@ export class HostFactsReader {
   readonly #links: LinkReader;
   readonly #owners: SocketOwners;
   readonly #sockets: SocketReader;
+  readonly #own: () => Promise<ReadonlySet<number>>;
 
+  /** `own`: process ids whose sockets are there for forwards only, and stand in the way of none. */
   constructor(options: {
     readonly links: LinkReader;
     readonly owners: SocketOwners;
     readonly sockets: SocketReader;
+    readonly own?: () => Promise<ReadonlySet<number>>;
   }) {
     this.#links = options.links;
     this.#owners = options.owners;
     this.#sockets = options.sockets;
+    this.#own = options.own ?? (async () => new Set());
   }
 
   async read(question: FactsQuestion): Promise<HostFacts> {
@@ -38,10 +42,13 @@ export class HostFactsReader {
       this.#sockets('tcp'),
       ports.udp.size > 0 ? this.#sockets('udp') : [],
     ]);
-    const sockets = [...tcp, ...udp];
+    const all = [...tcp, ...udp];
     // Every TCP listener may be an sshd; of the others only those are asked for that a forward wants.
-    const asked = sockets.filter((s) => s.protocol === 'tcp' || ports.udp.has(s.port));
+    const asked = all.filter((s) => s.protocol === 'tcp' || ports.udp.has(s.port));
     const owners = await this.#owners.find(new Set(asked.map((s) => s.inode)));
+    // Asked for last: whoever opened a socket that was found is known by now.
+    const own = await this.#own();
+    const sockets = all.filter((s) => !own.has(owners.get(s.inode)?.pid ?? 0));
     return {
       ...links,
       sockets: sockets.map((s) => localSocket(s, owners.get(s.inode))),

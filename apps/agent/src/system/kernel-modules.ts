@@ -42,6 +42,8 @@ export class HostKernelModules implements KernelModules {
   }
 }
 
+const FTP_HELPERS = ['nf_conntrack_ftp', 'nf_nat_ftp'];
+
 /**
  * A part that was built in shows in /sys/module only where it has settings. The list of the installed kernel names them all; where it
  * is not installed, as in a container or on a kernel of one's own, its table of symbols shows what is not of a module.
@@ -50,8 +52,9 @@ async function builtInModules(): Promise<ReadonlySet<string>> {
   const release = (await readFile('/proc/sys/kernel/osrelease', 'utf8')).trim();
   const list = await readIfThere(`/lib/modules/${release}/modules.builtin`);
   if (list !== '') return new Set([...list.matchAll(/([^/\n]+)\.ko$/gm)].map((m) => (m[1] ?? '').replaceAll('-', '_')));
+  // Megabytes: names that were cut out of it would keep all of it in memory.
   const symbols = await readIfThere('/proc/kallsyms');
-  return new Set([...symbols.matchAll(/ [tT] (nf_(?:conntrack|nat)_ftp)(?:_init)?$/gm)].map((m) => m[1] ?? ''));
+  return new Set(FTP_HELPERS.filter((name) => new RegExp(` [tT] ${name}(?:_init)?$`, 'm').test(symbols)));
 }
 
 async function readIfThere(path: string): Promise<string> {

@@ -19,9 +19,21 @@ type GetSockOpt = (fd: number, level: number, option: number, value: Buffer, len
 
 let getsockopt: GetSockOpt | undefined;
 
+const load = (): GetSockOpt => koffi.load('libc.so.6').func('int getsockopt(int, int, int, void *, void *)');
+
+/** Whether {@link peerCredentials} can be asked at all: not where functions of the C library cannot be called. */
+export function canNamePeers(): boolean {
+  try {
+    getsockopt ??= load();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Asks the kernel (unix(7), SO_PEERCRED). Throws where it does not say: whoever cannot be named is not let in. */
 export function peerCredentials(fd: number): PeerCredentials {
-  getsockopt ??= koffi.load('libc.so.6').func('int getsockopt(int, int, int, void *, void *)');
+  getsockopt ??= load();
   const credentials = ask(getsockopt, fd, SO_PEERCRED, 12);
   const groups = ask(getsockopt, fd, SO_PEERGROUPS, MOST_GROUPS * 4);
   const gids = new Set([credentials.readUInt32LE(8)]);

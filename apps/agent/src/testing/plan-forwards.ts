@@ -1,5 +1,6 @@
 import { type HealthView, Planner, type PolicyCheck } from '../planner/planner.js';
 import type {
+  Carriers,
   DesiredEgress,
   DesiredForward,
   DriverCapabilities,
@@ -16,7 +17,8 @@ export function planForwards(input: {
   readonly egresses?: readonly DesiredEgress[];
   readonly facts: HostFacts;
   readonly now: number;
-  readonly capabilities: DriverCapabilities;
+  /** Of the kernel driver, or of all who are there. */
+  readonly capabilities: DriverCapabilities | Carriers;
   readonly keyOf: (uid: string) => string;
   readonly names?: ReadonlyMap<string, Resolution>;
   readonly health?: HealthView['of'];
@@ -26,7 +28,7 @@ export function planForwards(input: {
     ...desired.map((forward) => ({ kind: 'forward' as const, uid: forward.uid, forward })),
     ...egresses.map((egress) => ({ kind: 'egress' as const, uid: egress.uid, egress })),
   ];
-  const planned = new Planner({ capabilities, keyOf }).plan({
+  const planned = new Planner({ capabilities: 'kind' in capabilities ? { kernel: capabilities } : capabilities, keyOf }).plan({
     entries: entries.sort((a, b) => (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0)),
     facts,
     policy: NO_LIMITS,
@@ -41,5 +43,6 @@ const NO_LIMITS: PolicyCheck = {
   forward: () => [],
   egress: () => [],
   permits: () => true,
+  permitsLocal: () => false,
   maxForwards: Number.POSITIVE_INFINITY,
 };

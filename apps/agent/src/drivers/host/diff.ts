@@ -17,7 +17,9 @@ export function hostDiff(needs: HostNeeds, observed: HostObserved): HostPlan {
   if (surplus.length > 0) before.push(removal(surplus));
   after.push(...sysctls(needs, observed));
   const missing = missingAddresses(needs, observed).filter((a) => mayTry(observed, observed.troubles.addresses, a.address.text));
-  if (missing.length > 0) after.push(addition(missing));
+  const [bound, others] = [missing.filter((a) => a.bound), missing.filter((a) => !a.bound)];
+  if (bound.length > 0) before.push(addition(bound));
+  if (others.length > 0) after.push(addition(others));
   return { before, after };
 }
 

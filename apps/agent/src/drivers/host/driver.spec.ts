@@ -16,6 +16,12 @@ describe('virtual addresses', () => {
     expect(host.addresses.log).toEqual(['rules k1', `add ${VIP} wan`, `announce ${VIP} wan`, `remove ${VIP} wan`, 'rules ']);
   });
 
+  it('come before them where the relay is to listen on them', async () => {
+    const host = new MemoryHost();
+    await host.reconcile({ ...withVip, announced: [announced(VIP, { bound: true })] });
+    expect(host.addresses.log).toEqual([`add ${VIP} wan`, `announce ${VIP} wan`, 'rules k1']);
+  });
+
   it('are no step once they are there, in a fast and in a full pass', async () => {
     const host = new MemoryHost();
     expect((await host.reconcile(withVip)).titles).toEqual(['k1', `addresses: add and announce ${VIP} on wan`]);

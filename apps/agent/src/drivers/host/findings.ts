@@ -1,5 +1,6 @@
 import { contains } from '@gwctl/shared/domain/ip';
-import type { PlacedForward } from '../../planner/types.js';
+import type { Listed } from '../../planner/sorted-list.js';
+import type { PlacedForward, PlacedRelayed } from '../../planner/types.js';
 import type { SeenAddress } from '../../system/virtual-addresses.js';
 import type { DriverName, PlacementFinding } from '../driver.js';
 import type { ForeignNat } from './foreign-nat.js';
@@ -15,7 +16,8 @@ export class HostFindings {
   readonly #driver: DriverName;
   #last:
     | {
-        readonly forwards: readonly PlacedForward[];
+        readonly forwards: Listed<PlacedForward>;
+        readonly relayed: Listed<PlacedRelayed>;
         readonly foreign: ForeignNat;
         readonly addresses: readonly SeenAddress[];
         readonly found: readonly PlacementFinding[];
@@ -27,11 +29,11 @@ export class HostFindings {
     this.#driver = driver;
   }
 
-  of({ forwards, needs }: Rendered<unknown>, observed: HostObserved): readonly PlacementFinding[] {
+  of({ forwards, relayed, needs }: Rendered<unknown>, observed: HostObserved): readonly PlacementFinding[] {
     const { addresses: failed } = observed.troubles;
-    const taken = this.#taken(forwards, observed);
+    const taken = this.#taken(forwards, relayed, observed);
     if (failed.size === 0) return taken;
-    const uids = new Map(forwards.map((f) => [f.key, f.uid]));
+    const uids = new Map([...forwards, ...relayed].map((f) => [f.key, f.uid]));
     const unannounced = needs.announced.flatMap(({ address, interface: name, forwards: keys }): PlacementFinding[] => {
       const why = failed.get(address.text);
       if (why === undefined) return [];
@@ -47,19 +49,36 @@ export class HostFindings {
   }
 
   /** The same answer for as long as neither forwards nor rules of others changed. */
-  #taken(forwards: readonly PlacedForward[], { foreign, addresses }: HostObserved): readonly PlacementFinding[] {
+  #taken(
+    forwards: Listed<PlacedForward>,
+    relayed: Listed<PlacedRelayed>,
+    { foreign, addresses }: HostObserved,
+  ): readonly PlacementFinding[] {
     if (foreign.rules.length === 0) return [];
     const last = this.#last;
-    if (last && last.forwards === forwards && last.foreign === foreign && last.addresses === addresses) return last.found;
-    const found = takenListeners(forwards, foreign.rules, { driver: this.#driver, addresses });
-    this.#last = { forwards, foreign, addresses, found };
+    const same = last?.forwards === forwards && last.relayed === relayed;
+    if (last && same && last.foreign === foreign && last.addresses === addresses) return last.found;
+    const host = { driver: this.#driver, addresses };
+    const listening = relayed.flatMap((r) => listensOf(r));
+    const found = [...takenListeners(forwards, foreign.rules, host), ...takenListeners(listening, foreign.rules, host)];
+    this.#last = { forwards, relayed, foreign, addresses, found };
     return found;
   }
 }
 
+/** What matters of a forward for whose packets it gets. */
+type Listens = Pick<PlacedForward, 'uid' | 'family' | 'listen'> & { readonly relayed?: boolean };
+
+/** The relay's socket, in each family. */
+function listensOf({ uid, listen: { families, transports, ...listen } }: PlacedRelayed): Listens[] {
+  const [only = 'tcp', ...more] = transports;
+  const protocol = more.length > 0 ? 'tcp+udp' : only;
+  return families.map((family) => ({ uid, family, listen: { ...listen, protocol }, relayed: true }));
+}
+
 /** Forwards whose listener a rule of another tool takes too. */
 export function takenListeners(
-  forwards: readonly PlacedForward[],
+  forwards: Listed<Listens>,
   rules: readonly ForeignRule[],
   host: { readonly driver: DriverName; readonly addresses: readonly SeenAddress[] },
 ): PlacementFinding[] {
@@ -94,7 +113,7 @@ class RuleIndex {
   }
 
   /** Rules that may take packets to these ports; some may come twice. */
-  candidates({ listen: { ports } }: PlacedForward): readonly ForeignRule[] {
+  candidates({ listen: { ports } }: Listens): readonly ForeignRule[] {
     if (!ports || ports.first !== ports.last) return this.#all;
     const exact = this.#byPort.get(ports.first) ?? [];
     const near = this.#byBlock.get(ports.first >> BLOCK_BITS) ?? [];
@@ -118,7 +137,7 @@ const NUMBERS = { tcp: [6], udp: [17], 'tcp+udp': [6, 17], all: undefined } as c
 /** Whether some packet meets both. */
 function takes(
   { family, taken }: ForeignRule,
-  { family: listened, listen }: PlacedForward,
+  { family: listened, listen }: Listens,
   addresses: readonly SeenAddress[],
   own: ReadonlySet<string>,
 ): boolean {
@@ -142,15 +161,17 @@ function takes(
   );
 }
 
-function condition({ chain, rule, place }: ForeignRule, { listen }: PlacedForward, driver: DriverName) {
+function condition({ chain, rule, place }: ForeignRule, { listen, relayed }: Listens, driver: DriverName) {
   const where = listen.address ? listen.address.text : 'the gateway';
   return {
     type: 'ListenerFree',
     status: 'false',
     reason: 'FOREIGN_DNAT',
-    message: `${chain} of another tool sends on packets to ${where} too (${rule}); ${outcome(place, driver)}. Take the port from one of the two`,
+    message: `${chain} of another tool sends on packets to ${where} too (${rule}); ${relayed ? BEFORE_RELAY : outcome(place, driver)}. Take the port from one of the two`,
   } as const;
 }
+
+const BEFORE_RELAY = 'it comes before the socket that the relay listens with, so the forward gets none of them';
 
 /** A flow's destination is changed once, by the first rule that says so. */
 function outcome(place: Place, driver: DriverName): string {

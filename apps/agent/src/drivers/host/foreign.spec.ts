@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type FakeAnswer, FakeExec } from '../../system/exec.fake.js';
 import type { Command } from '../../system/exec.js';
+import { relayed } from '../../testing/relayed.js';
 import type { DriverName } from '../driver.js';
 import { HostFindings, takenListeners } from './findings.js';
 import { ProgramForeignNat } from './foreign-nat.js';
@@ -227,6 +228,21 @@ describe('reading them', () => {
 });
 
 describe('findings', () => {
+  it('are made of what the relay listens on too, which comes behind every rule', async () => {
+    const host = new MemoryHost();
+    host.foreign = { rules: iptablesNat({ text: SAVED, family: 4, variant: 'nft' }) };
+    const all = [
+      relayed({ uid: 'r1', port: 443 }),
+      relayed({ uid: 'r2', address: null, port: 8080 }),
+      relayed({ uid: 'r3', port: 444 }),
+    ];
+    const rendered = host.driver.render(host.desired({ relayed: all }));
+    const { host: observed } = await host.driver.observe();
+    const message = expect.stringContaining('before the socket that the relay listens with');
+    const finding = (uid: string) => ({ uid, condition: { type: 'ListenerFree', reason: 'FOREIGN_DNAT', message } });
+    expect(new HostFindings('nftables').of(rendered, observed)).toMatchObject([finding('r1'), finding('r2')]);
+  });
+
   it('are made once for the same forwards and rules', () => {
     const rules = iptablesNat({ text: SAVED, family: 4, variant: 'nft' });
     const host = new MemoryHost();

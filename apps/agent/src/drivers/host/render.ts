@@ -1,6 +1,6 @@
 import { type Cidr, formatCidr } from '@gwctl/shared/domain/ip';
-import { changesOf } from '../../planner/sorted.js';
-import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward } from '../../planner/types.js';
+import { changesOf, type Listed } from '../../planner/sorted-list.js';
+import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward, PlacedRelayed } from '../../planner/types.js';
 
 /** What forwards and egresses need of the host beside rules. */
 export interface HostNeeds {
@@ -17,7 +17,8 @@ export interface HostNeeds {
 export interface Rendered<R> {
   readonly inner: R;
   readonly needs: HostNeeds;
-  readonly forwards: readonly PlacedForward[];
+  readonly forwards: Listed<PlacedForward>;
+  readonly relayed: Listed<PlacedRelayed>;
   readonly tally: Tally;
 }
 
@@ -32,14 +33,14 @@ interface Tally {
  * looked at that are not where they were.
  */
 export function hostRender(desired: HostDesired, previous?: Omit<Rendered<unknown>, 'inner'>): Omit<Rendered<unknown>, 'inner'> {
-  const { forwards, egresses, announced } = desired;
+  const { forwards, relayed, egresses, announced } = desired;
   const tally = tallied(forwards, previous);
   const hairpins = [...tally.hairpins].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { network }]) => network);
   const needs = { announced, hairpins, exits: exitsOf(egresses), ftp: tally.ftp > 0 };
-  return { needs: previous && same(needs, previous.needs) ? previous.needs : needs, forwards, tally };
+  return { needs: previous && same(needs, previous.needs) ? previous.needs : needs, forwards, relayed, tally };
 }
 
-function tallied(forwards: readonly PlacedForward[], previous?: Pick<Rendered<unknown>, 'forwards' | 'tally'>): Tally {
+function tallied(forwards: Listed<PlacedForward>, previous?: Pick<Rendered<unknown>, 'forwards' | 'tally'>): Tally {
   const before = previous?.forwards ?? [];
   if (previous && before === forwards) return previous.tally;
   const { gone, come } = changesOf(before, forwards);

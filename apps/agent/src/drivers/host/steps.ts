@@ -13,7 +13,7 @@ export interface RemoveAddressesStep extends Step {
   readonly addresses: readonly AddressOn[];
 }
 
-/** Virtual addresses that come, and are announced, once the rules are there. */
+/** Virtual addresses that come, and are announced, once the rules are there; before that where the relay is to listen on them. */
 export interface AddAddressesStep extends Step {
   readonly kind: 'host-add-addresses';
   readonly addresses: readonly AddressOn[];
@@ -26,7 +26,7 @@ export interface SysctlsStep extends Step {
   readonly keys: readonly string[];
 }
 
-export type BeforeStep = ModulesStep | RemoveAddressesStep;
+export type BeforeStep = ModulesStep | RemoveAddressesStep | AddAddressesStep;
 export type AfterStep = SysctlsStep | AddAddressesStep;
 export type HostStep = BeforeStep | AfterStep;
 

@@ -4,10 +4,11 @@ import type { HostDesired } from '../../planner/types.js';
 import { MemoryFlows } from '../../system/conntrack.fake.js';
 import { IpForwarding } from '../../system/ip-forwarding.js';
 import { MemorySysctl, MemorySysctlRecord } from '../../system/sysctl.fake.js';
+import { relayed } from '../../testing/relayed.js';
 import { IptablesDriver } from './driver.js';
 import type { Rendered } from './render.js';
 import { FakeTables } from './tables.fake.js';
-import { anyForwards, desired, egressOf } from './testing.js';
+import { anyForwards, desired, egressOf, uidOf } from './testing.js';
 
 /** Tries until it works: a failure that was injected may hit a later state that touches its table. */
 async function again<T>(attempt: () => Promise<T>, attempts = 9): Promise<T> {
@@ -17,10 +18,16 @@ async function again<T>(attempt: () => Promise<T>, attempts = 9): Promise<T> {
   });
 }
 
+const anyRelayed = fc.subarray([
+  relayed({ uid: uidOf(60) }),
+  relayed({ uid: uidOf(61), address: '2001:db8::1', allow: ['2001:db8:1::/48'] }),
+  relayed({ uid: uidOf(62), address: null, port: 60_000, last: 60_010, transports: ['tcp', 'udp'] }),
+]);
+
 it('gets from any state to any other, whatever fails in between, and then has nothing left to do', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(anyForwards, fc.boolean(), fc.option(fc.constantFrom('raw', 'mangle', 'filter', 'nat'))), {
+      fc.array(fc.tuple(anyForwards, fc.boolean(), anyRelayed, fc.option(fc.constantFrom('raw', 'mangle', 'filter', 'nat'))), {
         maxLength: 5,
       }),
       async (states) => {
@@ -43,9 +50,9 @@ it('gets from any state to any other, whatever fails in between, and then has no
           await live.apply(live.diff(rendered, live.mirror() ?? (await live.observe())));
           return rendered;
         };
-        for (const [forwards, leaving, failing] of states) {
+        for (const [forwards, leaving, relays, failing] of states) {
           if (failing) for (const family of [4, 6] as const) tables[family].failOnce(failing as 'nat', new Error('injected'));
-          const rendered = await again(() => to(desired(forwards, leaving ? [egressOf(90)] : [])));
+          const rendered = await again(() => to({ ...desired(forwards, leaving ? [egressOf(90)] : []), relayed: relays }));
           // What is remembered is what is there.
           expect(live.diff(rendered, live.mirror() ?? (await live.observe())).steps).toEqual([]);
           const observed = await live.observe();

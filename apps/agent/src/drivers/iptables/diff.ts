@@ -1,10 +1,11 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { FORWARDING_KEYS } from '../host-conditions.js';
 import { flowChanges } from './flow-changes.js';
-import { TABLES, type TableName } from './layout.js';
-import { acceptsFlows, type FamilyObserved, type Observed, onlyAccepts } from './observe.js';
+import { CHAINS, TABLES, type TableName } from './layout.js';
+import { acceptsFlows, type FamilyObserved, type Observed, type ObservedTable, onlyAccepts } from './observe.js';
 import { companionSteps } from './other-filters.js';
-import { closed, type FamilyRendered, isEmpty, type Rendered } from './render.js';
+import { closed, type FamilyRendered, isEmpty, type Rendered, type RenderedTable } from './render.js';
+import { ShardMap } from './shard-map.js';
 import type { FlowsStep, ForwardingStep, IptablesPlan, IptablesStep, RulesStep } from './steps.js';
 import { diffTable, type TableChanges } from './table-diff.js';
 
@@ -20,14 +21,18 @@ export function diff(rendered: Rendered, observed: Observed): IptablesPlan {
 function diffFamily(rendered: FamilyRendered, observed: FamilyObserved, all: Observed): IptablesStep[] {
   const { family } = rendered;
   const leaving = isEmpty(rendered);
-  // What is left is left on purpose, until its flows have ended.
-  if (leaving && observed.lingering) return [];
+  // What is left of the acceptance of flows is left on purpose, until they have ended.
+  const lingering = leaving && observed.lingering === true;
   const rules = diffRules(rendered, observed);
   const flows = flowChanges(rendered, observed, rules);
   const whenIdle = rules.some((s) => s.onlyWhenIdle);
   const later = whenIdle ? { onlyWhenIdle: true } : {};
-  const companion = companionSteps(all.filters, family, leaving).map((s) => ({ ...s, ...later }));
-  const forwarding = forwardingSteps(leaving, observed).map((s) => ({ ...s, ...later }));
+  const forward = companionSteps(all.filters, { family, hook: 'FORWARD', leaving });
+  const input = companionSteps(all.filters, { family, hook: 'INPUT', leaving: rendered.relayed.size === 0 });
+  const companion = lingering ? [] : forward.map((s) => ({ ...s, ...later }));
+  // Who moves from the relay to the kernel is let in by the one until the other has it.
+  const [opens, closes] = [input.filter((s) => s.wanted), input.filter((s) => !s.wanted)];
+  const forwarding = lingering ? [] : forwardingSteps(leaving, observed).map((s) => ({ ...s, ...later }));
   const look: IptablesStep[] = whenIdle ? [lookStep(family, flows)] : [];
   const written = new Set(rules.map((s) => s.table));
   const verify: IptablesStep[] =
@@ -39,9 +44,51 @@ function diffFamily(rendered: FamilyRendered, observed: FamilyObserved, all: Obs
             TABLES.filter((t) => written.has(t)),
           ),
         ];
-  // Forwarding is off while the rules still keep other traffic out, on once they are known to.
+  const steps = { look, companion, opens, rules, verify, closes, forwarding, flows };
+  // What the relay has, or is to have, changes hands only once whoever gets it can carry it.
+  const related = rendered.relayed.size > 0 || observed.tables.filter.chains.has(CHAINS.input);
+  return related ? besideRelay(leaving, steps) : inOrder(leaving, steps);
+}
+
+type Steps = Readonly<
+  Record<'look' | 'companion' | 'opens' | 'verify' | 'closes' | 'forwarding' | 'flows', readonly IptablesStep[]>
+> & { readonly rules: readonly RulesStep[] };
+
+/** Forwarding is off while the rules still keep other traffic out, on once they are known to. */
+function inOrder(leaving: boolean, { look, companion, rules, verify, forwarding, flows }: Steps): IptablesStep[] {
   if (leaving) return [...look, ...forwarding, ...rules, ...verify, ...companion, ...flows];
   return [...look, ...companion, ...rules, ...verify, ...forwarding, ...flows];
+}
+
+/** Nat decides who has new flows: what they need with the kernel comes before it, and what they needed goes after it. */
+function besideRelay(leaving: boolean, steps: Steps): IptablesStep[] {
+  const { look, companion, opens, rules, verify, closes, forwarding, flows } = steps;
+  const first = rules.findIndex((s) => s.table === 'nat');
+  const last = rules.findLastIndex((s) => s.table === 'nat');
+  if (leaving)
+    return [
+      ...look,
+      ...opens,
+      ...rules.slice(0, last + 1),
+      ...forwarding,
+      ...rules.slice(last + 1),
+      ...verify,
+      ...companion,
+      ...closes,
+      ...flows,
+    ];
+  const cut = first < 0 ? rules.length : first;
+  return [
+    ...look,
+    ...companion,
+    ...opens,
+    ...rules.slice(0, cut),
+    ...forwarding,
+    ...rules.slice(cut),
+    ...verify,
+    ...closes,
+    ...flows,
+  ];
 }
 
 const lookStep = (family: Family, flows: readonly FlowsStep[]): IptablesStep => ({
@@ -79,22 +126,24 @@ export const wantedOf = (rendered: FamilyRendered, { forwarding }: Pick<FamilyOb
  */
 export function diffRules(rendered: FamilyRendered, observed: FamilyObserved): RulesStep[] {
   const wanted = wantedOf(rendered, observed);
-  const changes = Object.fromEntries(
-    TABLES.map((t) => [
-      t,
-      diffTable({ family: rendered.family, table: t, wanted: wanted.tables[t], observed: observed.tables[t] }),
-    ]),
-  ) as Record<TableName, TableChanges>;
-  const { raw, mangle, filter, nat } = changes;
+  const { family } = rendered;
+  const compare = (table: TableName, part: FilterPart = WHOLE): TableChanges =>
+    diffTable({ family, table, wanted: part(wanted.tables[table]), observed: part(observed.tables[table]) });
+  const changes = { raw: compare('raw'), mangle: compare('mangle'), nat: compare('nat') };
+  const { raw, mangle, nat } = changes;
+  const input = compare('filter', inputPart);
+  const filter = isEmpty(rendered) && observed.lingering ? NOTHING : compare('filter', forwardPart);
   const onlyWhenIdle = isEmpty(rendered) && acceptsFlows(observed.tables) && !onlyAccepts(observed.tables);
   const opened = holdOpenings(changes);
   return [
     ...raw.adds,
     ...opened.early,
     ...filter.adds,
+    ...input.adds,
     ...nat.adds,
     ...nat.removals,
     ...filter.removals.map((s) => (onlyWhenIdle ? { ...s, onlyWhenIdle } : s)),
+    ...input.removals,
     ...opened.late,
     ...mangle.removals,
     ...raw.removals,
@@ -105,7 +154,7 @@ export function diffRules(rendered: FamilyRendered, observed: FamilyObserved): R
  * The additions to mangle, which come before those to nat. Where a forward's allow-list and its way change together, the old way must
  * not see sources of the new list: until nat has changed, only those stand that both lists name.
  */
-function holdOpenings({ mangle, nat }: Record<TableName, TableChanges>): {
+function holdOpenings({ mangle, nat }: Readonly<Record<'mangle' | 'nat', TableChanges>>): {
   readonly early: RulesStep[];
   readonly late: RulesStep[];
 } {
@@ -122,3 +171,22 @@ function holdOpenings({ mangle, nat }: Record<TableName, TableChanges>): {
   });
   return { early, late };
 }
+
+/** What stays in a table of only some of its chains. */
+type FilterPart = <T extends RenderedTable | ObservedTable>(table: T) => T;
+
+const WHOLE: FilterPart = (table) => table;
+const NOTHING: TableChanges = { adds: [], removals: [] };
+
+/** The part of the table filter that accepts what comes to the relay: no flow of the kernel's lives on it. */
+const inputPart: FilterPart = (table) => {
+  const chain = table.chains.get(CHAINS.input);
+  const hooks = (table.hooks as ObservedTable['hooks']).filter((h) => h.chain === 'INPUT');
+  return { ...table, hooks, chains: ShardMap.of(chain ? [[CHAINS.input, chain]] : []) };
+};
+
+/** All the rest of it. */
+const forwardPart: FilterPart = (table) => {
+  const hooks = (table.hooks as ObservedTable['hooks']).filter((h) => h.chain !== 'INPUT');
+  return { ...table, hooks, chains: (table.chains as ObservedTable['chains']).with([[CHAINS.input, undefined]]) };
+};

@@ -18,8 +18,9 @@ function driftOf(applied: FamilyRendered, observed: FamilyObserved, at: number):
   const report = new Report(applied, at);
   for (const table of TABLES) {
     // After the last forward the acceptance stays for as long as flows live on it.
-    if (leaving && table === 'filter') leftovers(table, withoutAcceptance(observed.tables.filter), report);
-    else if (leaving) leftovers(table, observed.tables[table], report);
+    const there = leaving && table === 'filter' ? withoutAcceptance(observed.tables.filter) : observed.tables[table];
+    if (leaving && applied.relayed.size === 0) leftovers(table, there, report);
+    else if (leaving) compareTable(table, wanted.tables[table], there, report);
     else compareTable(table, wanted.tables[table], observed.tables[table], report);
   }
   if (!leaving && !forwarding.on)
@@ -39,8 +40,10 @@ class Report {
 
   /** `keys` name the forwards concerned; none: all of them share the object. */
   add(cause: DriftCauseWord, place: string, message: string, keys: readonly (string | undefined)[]): void {
-    const { forwards, egresses, family } = this.#applied;
-    const uids = keys.flatMap((k) => (k === undefined ? [] : ((forwards.get(k) ?? egresses.get(k))?.uid ?? [])));
+    const { forwards, egresses, relayed, family } = this.#applied;
+    const uids = keys.flatMap((k) =>
+      k === undefined ? [] : ((forwards.get(k) ?? egresses.get(k) ?? relayed.get(k))?.uid ?? []),
+    );
     const object = family === 6 ? place.replace(/^(?!sysctl)/, 'ip6 ') : place;
     this.found.push({ forwards: [...new Set(uids)], drift: { cause, object, message, detected: this.#at } });
   }

@@ -53,6 +53,7 @@ export class Execution {
         this.#idle.set(step.family, this.#options.waitForNobody === true || (await this.#isIdle(step.family, step.ignoring)));
         return;
       case 'ip-forward':
+        await this.#write(step.family);
         if (step.to === 'on') await this.#options.forwarding(step.family).turnOn();
         else if (this.#mayLeave(step)) await this.#options.forwarding(step.family).restore();
         return;
@@ -78,15 +79,12 @@ export class Execution {
   }
 
   async #writeAndVerify({ family, expect, tables: written }: VerifyStep): Promise<void> {
-    const writing = batches(this.#pending);
-    this.#pending = [];
-    const access = this.#options.tables(family);
-    const read = writing.length > 0 ? await access.write(writing) : new Map();
-    const gone = new Map([...touchedChains(writing)].map(([table, chains]) => [table, chains.gone]));
+    await this.#write(family);
     const before = this.#now?.families.find((f) => f.family === family);
     // Without knowing what was there before, all is read.
-    const tables = before ? observeChains(before.tables, read, gone) : observeTables(await access.read(TABLES));
-    const seen: FamilyObserved = { family, tables, forwarding: await this.#options.forwarding(family).read() };
+    const tables = before?.tables ?? observeTables(await this.#options.tables(family).read(TABLES));
+    const forwarding = await this.#options.forwarding(family).read();
+    const seen: FamilyObserved = { family, tables, forwarding, ...(before?.lingering ? { lingering: true } : {}) };
     // What flows still live on is not wrong.
     const kept = this.#idle.get(family) === false;
     const wrong = diffRules(expect, seen).filter((s) => written.includes(s.table) && !(kept && s.table === 'filter'));
@@ -94,6 +92,22 @@ export class Execution {
     if (!this.#now) return;
     const families = this.#now.families.map((f) => (f.family === family ? settled(seen, expect) : f));
     this.#now = { ...this.#now, at: this.#options.now(), families };
+  }
+
+  /** Writes what waits, and reads back what that touched. */
+  async #write(family: Family): Promise<void> {
+    const writing = batches(this.#pending);
+    if (writing.length === 0) return;
+    this.#pending = [];
+    const read = await this.#options.tables(family).write(writing);
+    const gone = new Map([...touchedChains(writing)].map(([table, chains]) => [table, chains.gone]));
+    if (!this.#now) return;
+    const families = this.#now.families.map((f): FamilyObserved => {
+      if (f.family !== family) return f;
+      const { as: _, ...known } = f;
+      return { ...known, tables: observeChains(f.tables, read, gone) };
+    });
+    this.#now = { ...this.#now, families };
   }
 
   async #isIdle(family: Family, ignoring: readonly FlowMatch[]): Promise<boolean> {
@@ -142,7 +156,8 @@ function settled(seen: FamilyObserved, expect: FamilyRendered): FamilyObserved {
     if (chains.size !== wanted.tables[name].chains.size) whole = false;
     else tables[name] = { hooks, chains: wanted.tables[name].chains };
   }
-  return { ...seen, tables, ...(whole ? { as: expect } : {}), ...(onlyAccepts(tables) ? { lingering: true } : {}) };
+  const { lingering: _, ...known } = seen;
+  return { ...known, tables, ...(whole ? { as: expect } : {}), ...(onlyAccepts(tables) ? { lingering: true } : {}) };
 }
 
 /** Consecutive steps of one table make one transaction. */

@@ -26,6 +26,10 @@ export const CHAINS = {
   sourceMark: 'GWCTL-SMARK',
   /** filter: accepts our flows in the forward hook. */
   forward: 'GWCTL-FWD',
+  /** mangle: marks what comes to the relay. */
+  relay: 'GWCTL-RLY',
+  /** filter: accepts that in the input hook. */
+  input: 'GWCTL-IN',
   /** filter: a packet of a flow of ours. */
   ours: 'GWCTL-OURS',
   /** filter: counts what passes through forwards. */
@@ -68,6 +72,11 @@ export const MARK_BIT = 0x1000000;
 export const MARK = '0x1000000/0x1000000';
 export const SET_MARK = `CONNMARK --set-xmark ${MARK}`;
 
+/** The same bit of the packet mark: "comes to the relay". Nobody behind the input hook asks for it, so it stays on. */
+export const SET_PACKET_MARK = `MARK --set-xmark ${MARK}`;
+/** Accepts what has it; in our own chain, and in that of the other variant. */
+export const acceptMarked = (...role: readonly string[]): string => `-m mark --mark ${MARK} ${comment(...role)} -j ACCEPT`;
+
 /** Roles of rules, in their comments: `gwctl:<key>:<role>`. Shared rules have a word in the key's place. */
 export const comment = (...words: readonly string[]): string => `-m comment --comment "gwctl:${words.join(':')}"`;
 
@@ -89,6 +98,11 @@ export interface Hook {
 const hook = (chain: string, to: string, match = ''): Hook => ({ chain, to, rule: `${match}${comment('hook')} -j ${to}` });
 
 const NEW = '-m conntrack --ctstate NEW ';
+/**
+ * Asking has the kernel track connections to the relay from their first packet: without it, a forward that the kernel carries later
+ * would rewrite them in the middle.
+ */
+const TRACKED = '-m conntrack --ctstate INVALID,NEW,ESTABLISHED ';
 const STRAY = '-p tcp -m conntrack --ctstate INVALID ';
 const FIRST_SEGMENT = '-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN ';
 const LOOPBACK: Readonly<Record<Family, string>> = { 4: '127.0.0.0/8', 6: '::1/128' };
@@ -104,8 +118,9 @@ export const HOOKS = Object.fromEntries(
         hook('PREROUTING', CHAINS.answers, `${STRAY}-m addrtype --dst-type LOCAL `),
         hook('FORWARD', CHAINS.mss, '-p tcp -m tcp --tcp-flags SYN,RST SYN '),
         hook('FORWARD', CHAINS.egress, NEW),
+        hook('INPUT', CHAINS.relay, TRACKED),
       ],
-      filter: [hook('FORWARD', CHAINS.forward)],
+      filter: [hook('FORWARD', CHAINS.forward), hook('INPUT', CHAINS.input)],
       nat: [
         hook('PREROUTING', CHAINS.dispatch),
         // What a program sends to loopback addresses never leaves the host and must not be rewritten.

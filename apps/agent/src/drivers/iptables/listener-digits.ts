@@ -1,6 +1,6 @@
 import { type Family, type IpAddress, networkOf } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
-import type { PlacedForward } from '../../planner/types.js';
+import type { PlacedForward, PlacedRelayed } from '../../planner/types.js';
 
 /** What one rule of a listener can match: one protocol, or `all`. */
 export type ListenerProtocol = 'tcp' | 'udp' | 'all';
@@ -11,6 +11,8 @@ export interface Listener {
   readonly id: string;
   /** Undefined: of several. */
   readonly forward?: PlacedForward;
+  /** The relay has it. */
+  readonly relayed?: PlacedRelayed;
   readonly family: Family;
   readonly address?: IpAddress;
   /** The address's hexadecimal digits; empty: every address of the gateway. */
@@ -27,6 +29,14 @@ export function listenersOf(forward: PlacedForward): ForwardListener[] {
   const { protocol, ports } = forward.listen;
   const protocols: readonly ListenerProtocol[] = protocol === 'tcp+udp' ? ['tcp', 'udp'] : [protocol];
   return protocols.map((p) => listener(forward, p, ports));
+}
+
+/** What the relay listens on in one family. */
+export function relayListenersOf(relayed: PlacedRelayed, family: Family): Listener[] {
+  const { address, families, transports, ports } = relayed.listen;
+  if (!families.includes(family)) return [];
+  const at = address ? { address, hex: hexOf(address) } : { hex: '' };
+  return transports.map((protocol) => ({ id: `${relayed.key}${protocol}`, relayed, family, ...at, protocol, ports }));
 }
 
 /** The part of a listener that carries FTP control connections. */

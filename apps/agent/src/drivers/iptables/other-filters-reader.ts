@@ -1,11 +1,12 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { lastDrop, nativeChains } from '../../filters/filter-programs.js';
-import type { NativeDrop } from '../../filters/filters.js';
+import type { FilterHook, NativeDrop } from '../../filters/filters.js';
 import type { Exec } from '../../system/exec.js';
 import { parseObjects } from '../../system/nft-json.js';
 import { FAMILIES, MARK_BIT } from './layout.js';
-import { NO_OTHER_FILTERS, type OtherFilters, type OtherForward, otherForward } from './other-filters.js';
+import { NO_OTHER_FILTERS, type OtherFilters, type OtherHook, otherForward } from './other-filters.js';
+import type { SavedTable } from './save-format.js';
 import type { CompanionStep } from './steps.js';
 import type { FamilyTables, IptablesTables } from './tables.js';
 
@@ -42,16 +43,22 @@ export class ProgramForeignFilters implements ForeignFilters {
         return otherwise;
       }
     };
-    const [native, four, six] = await Promise.all([
-      ask(this.#native(), []),
-      ...FAMILIES.map((f) => ask(this.#forward(f), undefined)),
+    const [chains, four, six] = await Promise.all([
+      ask(this.#nft(['list', 'chains']), EMPTY),
+      ...FAMILIES.map((f) => ask(this.#filter(f), undefined)),
     ]);
-    const forward = { ...(four ? { 4: four } : {}), ...(six ? { 6: six } : {}) };
+    const of = async (hook: FilterHook): Promise<OtherHook> => {
+      const [in4, in6] = [four && otherForward(four, hook), six && otherForward(six, hook)];
+      const forward = { ...(in4 ? { 4: in4 } : {}), ...(in6 ? { 6: in6 } : {}) };
+      const native = await ask(this.#native(chains, hook), []);
+      // What iptables wrote it also reads, and a rule of ours in it lets our flows pass.
+      return { forward, native: native.filter(({ table, chain }) => !(chain === hook && this.#isIptables(table, forward))) };
+    };
+    const [forward, input] = await Promise.all([of('FORWARD'), of('INPUT')]);
     return {
       program: `iptables-${this.#own === 'nft' ? 'legacy' : 'nft'}`,
-      forward,
-      // What iptables wrote it also reads, and a rule of ours in it lets our flows pass.
-      native: native.filter(({ table, chain }) => !(chain === 'FORWARD' && this.#isIptables(table, forward))),
+      ...forward,
+      input,
       ...(troubles.length === 0 ? {} : { trouble: troubles.join('; ') }),
     };
   }
@@ -60,23 +67,22 @@ export class ProgramForeignFilters implements ForeignFilters {
     await this.#other[family]?.write([{ table: 'filter', lines }]);
   }
 
-  #isIptables(table: string, forward: OtherFilters['forward']): boolean {
+  #isIptables(table: string, forward: OtherHook['forward']): boolean {
     const family = table === 'ip filter' ? 4 : table === 'ip6 filter' ? 6 : undefined;
     return family !== undefined && (this.#own === 'nft' || forward[family] !== undefined);
   }
 
-  async #forward(family: Family): Promise<OtherForward | undefined> {
-    const filter = (await this.#other[family]?.read(['filter']))?.get('filter');
-    return filter && otherForward(filter);
+  async #filter(family: Family): Promise<SavedTable | undefined> {
+    return (await this.#other[family]?.read(['filter']))?.get('filter');
   }
 
-  async #native(): Promise<readonly NativeDrop[]> {
-    const chains = nativeChains(await this.#nft(['list', 'chains']));
+  async #native(listed: string, hook: FilterHook): Promise<readonly NativeDrop[]> {
+    const chains = nativeChains(listed, hook);
     const drops = await Promise.all(
       chains.map(async ({ drops: byPolicy, ...chain }): Promise<readonly NativeDrop[]> => {
-        if (chain.table.endsWith(' filter') && chain.chain === 'FORWARD') return byPolicy ? [chain] : [];
+        if (chain.table.endsWith(' filter') && chain.chain === hook) return byPolicy ? [chain] : [];
         const text = await this.#nft(['list', 'chain', ...chain.table.split(' '), chain.chain]);
-        if (passes(text)) return [];
+        if (passes(text, hook)) return [];
         if (byPolicy) return [chain];
         const by = lastDrop(text);
         return by === undefined ? [] : [{ ...chain, by }];
@@ -87,17 +93,23 @@ export class ProgramForeignFilters implements ForeignFilters {
 
   async #nft(args: readonly string[]): Promise<string> {
     const { exitCode, stdout } = await this.#exec.run({ program: 'nft', args: ['-j', ...args] });
-    return exitCode === 0 ? stdout : '{"nftables":[]}';
+    return exitCode === 0 ? stdout : EMPTY;
   }
 }
 
-/** Whether a chain has a rule that accepts by our mark of the connection alone, or whatever was sent on to another address. */
-export function passes(text: string): boolean {
+const EMPTY = '{"nftables":[]}';
+
+/**
+ * Whether a chain has a rule that accepts by our mark alone (of the connection; in the input hook, of the packet), or whatever was sent
+ * on to another address.
+ */
+export function passes(text: string, hook: FilterHook = 'FORWARD'): boolean {
   return parseObjects(text).some(([kind, rule]) => {
     if (kind !== 'rule' || !Array.isArray(rule.expr)) return false;
     const [match, verdict, ...more] = rule.expr.filter((e) => !JSON.stringify(e).startsWith('{"counter"'));
     if (more.length > 0 || JSON.stringify(verdict) !== '{"accept":null}') return false;
     const said = JSON.stringify(match);
+    if (hook === 'INPUT') return said.includes(`{"&":[{"meta":{"key":"mark"}},${MARK_BIT}]}`);
     if (said.includes('{"ct":{"key":"status"}}')) return said.includes('"right":"dnat"');
     return said.includes(`{"&":[{"ct":{"key":"mark"}},${MARK_BIT}]}`);
   });

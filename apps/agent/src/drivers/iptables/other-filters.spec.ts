@@ -31,6 +31,7 @@ describe('the FORWARD chain of the other variant', () => {
     program: 'iptables-legacy',
     forward: forward ? { 4: forward } : {},
     native: [],
+    input: { forward: {}, native: [] },
   });
 
   it.each([
@@ -46,9 +47,9 @@ describe('the FORWARD chain of the other variant', () => {
     ['has it and nothing is forwarded: it goes', { companions: 1, drops: 'policy DROP' }, true, [`-D FORWARD ${COMPANION}`]],
     ['is not there', undefined, false, undefined],
   ])('%s', (_, forward, leaving, lines) => {
-    const [step] = companionSteps(filters(forward), 4, leaving);
+    const [step] = companionSteps(filters(forward), { family: 4, hook: 'FORWARD', leaving });
     expect(step?.lines).toEqual(lines);
-    if (step) expect(companionSteps(withCompanion(filters(forward), step), 4, leaving)).toEqual([]);
+    if (step) expect(companionSteps(withCompanion(filters(forward), step), { family: 4, hook: 'FORWARD', leaving })).toEqual([]);
   });
 
   it('is told', () => {
@@ -90,6 +91,7 @@ describe('ProgramForeignFilters', () => {
     expect(filters).toEqual({
       program: 'iptables-legacy',
       forward: { 4: { companions: 0, drops: '-j DROP' } },
+      input: { forward: { 4: { companions: 0 } }, native: [] },
       native: [{ table: 'inet fw', chain: 'forward', priority: 0 }],
     });
   });

@@ -3,17 +3,18 @@
  * it pass, and those written with nft, which can only be named.
  */
 import type { Family } from '@gwctl/shared/domain/ip';
-import type { NativeDrop } from '../../filters/filters.js';
+import type { FilterHook, NativeDrop } from '../../filters/filters.js';
 import type { DriverCondition } from '../driver.js';
-import { comment, MARK } from './layout.js';
+import { acceptMarked, comment, MARK } from './layout.js';
 import { verdictOf } from './observe.js';
 import type { SavedTable } from './save-format.js';
 import type { CompanionStep } from './steps.js';
 
-/** Our only rule in the other variant's tables: the connection mark is the same for all of them. */
+/** Our only rules in the other variant's tables, of flows and of what comes to the relay: marks are the same for all of them. */
 export const COMPANION = `-m connmark --mark ${MARK} ${comment('companion')} -j ACCEPT`;
+export const COMPANIONS: Readonly<Record<FilterHook, string>> = { FORWARD: COMPANION, INPUT: acceptMarked('companion', 'in') };
 
-/** The FORWARD chain of the other variant. */
+/** The FORWARD or INPUT chain of the other variant. */
 export interface OtherForward {
   /** How it may drop: its policy, or the first rule that does. Undefined where everything passes. */
   readonly drops?: string;
@@ -22,27 +23,34 @@ export interface OtherForward {
   readonly before?: string;
 }
 
-export interface OtherFilters {
-  /** For instance `iptables-legacy`. */
-  readonly program: string;
+/** What there is in one hook. */
+export interface OtherHook {
   readonly forward: Readonly<Partial<Record<Family, OtherForward>>>;
   readonly native: readonly NativeDrop[];
+}
+
+export interface OtherFilters extends OtherHook {
+  /** For instance `iptables-legacy`. */
+  readonly program: string;
+  readonly input: OtherHook;
   /** What could not be found out, and why. */
   readonly trouble?: string;
 }
 
-export const NO_OTHER_FILTERS: OtherFilters = { program: '', forward: {}, native: [] };
+const NOBODY: OtherHook = { forward: {}, native: [] };
+export const NO_OTHER_FILTERS: OtherFilters = { program: '', ...NOBODY, input: NOBODY };
 
 const REFUSING = new Set(['DROP', 'REJECT', 'QUEUE', 'NFQUEUE', 'TARPIT', 'STEAL']);
 
 /** Undefined where there is no such chain. */
-export function otherForward(table: SavedTable): OtherForward | undefined {
-  const chain = table.get('FORWARD');
+export function otherForward(table: SavedTable, hook: FilterHook = 'FORWARD'): OtherForward | undefined {
+  const companion = COMPANIONS[hook];
+  const chain = table.get(hook);
   if (!chain) return undefined;
   // RETURN ends a built-in chain with its policy.
   const refuses = (rule: string) => mayRefuse(rule, table, new Set()) || (chain.policy === 'DROP' && rule.endsWith('-j RETURN'));
-  const companions = chain.rules.filter((r) => r === COMPANION).length;
-  const before = companions === 0 ? undefined : chain.rules.slice(0, chain.rules.indexOf(COMPANION)).find(refuses);
+  const companions = chain.rules.filter((r) => r === companion).length;
+  const before = companions === 0 ? undefined : chain.rules.slice(0, chain.rules.indexOf(companion)).find(refuses);
   const drops = chain.policy === 'DROP' ? 'policy DROP' : chain.rules.find(refuses);
   return { companions, ...(drops === undefined ? {} : { drops }), ...(before === undefined ? {} : { before }) };
 }
@@ -55,43 +63,74 @@ function mayRefuse(rule: string, table: SavedTable, seen: Set<string>): boolean 
   return (table.get(verdict)?.rules ?? []).some((r) => mayRefuse(r, table, seen));
 }
 
-/** Exactly one rule of ours, first, where that chain may drop and we forward; else none. */
-export function companionSteps({ program, forward }: OtherFilters, family: Family, leaving: boolean): CompanionStep[] {
-  const there = forward[family];
+/** Exactly one rule of ours, first, where that chain may drop and something of ours passes it; else none. */
+export function companionSteps(
+  filters: OtherFilters,
+  { family, hook, leaving }: { readonly family: Family; readonly hook: FilterHook; readonly leaving: boolean },
+): CompanionStep[] {
+  const there = (hook === 'INPUT' ? filters.input : filters).forward[family];
   if (!there) return [];
   const wanted = !leaving && there.drops !== undefined;
   if (wanted ? there.companions === 1 && there.before === undefined : there.companions === 0) return [];
+  const rule = COMPANIONS[hook];
   return [
     {
       kind: 'companion',
       family,
-      title: `${program}: ${wanted ? 'accept our flows first in FORWARD' : 'remove our rule from FORWARD'}`,
+      hook,
+      wanted,
+      title: `${filters.program}: ${wanted ? `accept our flows first in ${hook}` : `remove our rule from ${hook}`}`,
       forwards: [],
-      lines: [...new Array(there.companions).fill(`-D FORWARD ${COMPANION}`), ...(wanted ? [`-I FORWARD 1 ${COMPANION}`] : [])],
+      lines: [...new Array(there.companions).fill(`-D ${hook} ${rule}`), ...(wanted ? [`-I ${hook} 1 ${rule}`] : [])],
     },
   ];
 }
 
 /** What {@link companionSteps} left. */
-export function withCompanion(filters: OtherFilters, { family, lines }: CompanionStep): OtherFilters {
-  const { before: _, ...there } = filters.forward[family] ?? { companions: 0 };
+export function withCompanion(filters: OtherFilters, { family, hook, lines }: CompanionStep): OtherFilters {
   const companions = lines.some((l) => l.startsWith('-I')) ? 1 : 0;
-  return { ...filters, forward: { ...filters.forward, [family]: { ...there, companions } } };
+  const changed = (of: OtherHook): OtherHook => {
+    const { before: _, ...there } = of.forward[family] ?? { companions: 0 };
+    return { ...of, forward: { ...of.forward, [family]: { ...there, companions } } };
+  };
+  return hook === 'INPUT' ? { ...filters, input: changed(filters.input) } : { ...filters, ...changed(pick(filters)) };
 }
 
-export function filterCondition({ program, forward, native, trouble }: OtherFilters): DriverCondition {
-  const type = 'ForwardOpen';
+const pick = ({ forward, native }: OtherHook): OtherHook => ({ forward, native });
+
+/** How a hook is spoken of. */
+const WORDS = {
+  FORWARD: {
+    type: 'ForwardOpen',
+    blocked: 'FORWARD_BLOCKED',
+    packets: 'forwarded packets',
+    what: 'what is forwarded',
+    match: 'ct mark',
+  },
+  INPUT: {
+    type: 'InputOpen',
+    blocked: 'INPUT_BLOCKED',
+    packets: 'packets to the relay',
+    what: 'what comes to the relay',
+    match: 'meta mark',
+  },
+} as const satisfies Record<FilterHook, unknown>;
+
+export function filterCondition(filters: OtherFilters, hook: FilterHook = 'FORWARD'): DriverCondition {
+  const { program, trouble } = filters;
+  const { forward, native } = hook === 'INPUT' ? filters.input : filters;
+  const { type, blocked, packets, what, match } = WORDS[hook];
   if (native.length > 0) {
     const names = native.map(({ table, chain }) => `${table} ${chain}`).join(' and ');
     const bit = MARK.split('/')[0];
     const paste = native
-      .map(({ table, chain }) => `nft insert rule ${table} ${chain} ct mark and ${bit} == ${bit} accept`)
+      .map(({ table, chain }) => `nft insert rule ${table} ${chain} ${match} and ${bit} == ${bit} accept`)
       .join('; ');
     return {
       type,
       status: 'false',
-      reason: 'FORWARD_BLOCKED',
-      message: `another tool's chain ${names} drops forwarded packets, and no rule outside it can change that; unless it accepts them in another way, add there: ${paste}`,
+      reason: blocked,
+      message: `another tool's chain ${names} drops ${packets}, and no rule outside it can change that; unless it accepts them in another way, add there: ${paste}`,
     };
   }
   if (trouble !== undefined)
@@ -99,14 +138,14 @@ export function filterCondition({ program, forward, native, trouble }: OtherFilt
       type,
       status: 'unknown',
       reason: 'FILTERS_UNREADABLE',
-      message: `whether another tool's filter drops what is forwarded is unknown: ${trouble}`,
+      message: `whether another tool's filter drops ${what} is unknown: ${trouble}`,
     };
   if (Object.values(forward).some((f) => f?.drops !== undefined))
     return {
       type,
       status: 'true',
       reason: 'COMPANION_RULE',
-      message: `the FORWARD chain of ${program} may drop; while there are forwards, a rule of ours in its first place accepts their flows`,
+      message: `the ${hook} chain of ${program} may drop; while there are forwards, a rule of ours in its first place accepts their flows`,
     };
-  return { type, status: 'true', reason: 'NOTHING_IN_THE_WAY', message: "no other tool's filter drops what is forwarded" };
+  return { type, status: 'true', reason: 'NOTHING_IN_THE_WAY', message: `no other tool's filter drops ${what}` };
 }

@@ -1,6 +1,6 @@
 import type { Family } from '@gwctl/shared/domain/ip';
-import { type Changes, changesOf } from '../../planner/sorted.js';
-import type { HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
+import { type Changes, changesOf } from '../../planner/sorted-list.js';
+import type { HostDesired, PlacedEgress, PlacedForward, PlacedRelayed, ProtectedListener } from '../../planner/types.js';
 import { markRules, translationRules } from './egress-rules.js';
 import {
   allowChain,
@@ -14,8 +14,9 @@ import {
   type TableName,
   targetsChain,
 } from './layout.js';
-import { answersOf, ftpListenerOf, type Listener, listenersOf, sourceOf } from './listener-digits.js';
+import { answersOf, ftpListenerOf, type Listener, listenersOf, relayListenersOf, sourceOf } from './listener-digits.js';
 import { countOf, EMPTY_TREE, type ListenerTree, treeOf, withListener, withoutListener } from './listener-tree.js';
+import { RELAY_TREE } from './relay-rules.js';
 import {
   ALLOW_TREE,
   ANSWER_TREE,
@@ -58,6 +59,8 @@ export interface FamilyRendered {
   /** By key. */
   readonly forwards: ShardMap<PlacedForward>;
   readonly egresses: ShardMap<PlacedEgress>;
+  /** Of the relay, those that listen in this family. */
+  readonly relayed: ShardMap<PlacedRelayed>;
   readonly trees: Trees;
   /** How many forwards have each target; by the id of its listener. */
   readonly answers: ShardMap<number>;
@@ -88,7 +91,7 @@ const TREES = {
   string,
   { readonly table: TableName; readonly layout: TreeLayout; readonly listenersOf: (f: PlacedForward) => readonly Listener[] }
 >;
-type TreeName = keyof typeof TREES | 'answer';
+type TreeName = keyof typeof TREES | 'answer' | 'relay';
 type Trees = Readonly<Record<TreeName, ListenerTree>>;
 const FORWARD_TREES = Object.keys(TREES) as readonly (keyof typeof TREES)[];
 
@@ -100,6 +103,8 @@ export function render(desired: HostDesired, previous?: Rendered): Rendered {
   if (previous && sameHost(previous.desired, desired)) return previous.desired === desired ? previous : { ...previous, desired };
   const forwards = changesOf(previous?.desired.forwards ?? [], desired.forwards);
   const egresses = changesOf(previous?.desired.egresses ?? [], desired.egresses);
+  const relayed = changesOf(previous?.desired.relayed ?? [], desired.relayed);
+  const listens = (family: Family) => (r: PlacedRelayed) => r.listen.families.includes(family);
   const one = (family: Family) => {
     const of = <T extends { readonly family: Family }>({ gone, come }: Changes<T>) => ({
       gone: gone.filter((x) => x.family === family),
@@ -110,6 +115,7 @@ export function render(desired: HostDesired, previous?: Rendered): Rendered {
       before: previous?.families[family] ?? nothing(family),
       forwards: of(forwards),
       egresses: of(egresses),
+      relayed: { gone: relayed.gone.filter(listens(family)), come: relayed.come.filter(listens(family)) },
       guarded: desired.protected.filter((p) => p.address === undefined || p.address.family === family),
     });
   };
@@ -117,7 +123,7 @@ export function render(desired: HostDesired, previous?: Rendered): Rendered {
 }
 
 const sameHost = (a: HostDesired, b: HostDesired): boolean =>
-  a.forwards === b.forwards && a.egresses === b.egresses && a.protected === b.protected;
+  a.forwards === b.forwards && a.egresses === b.egresses && a.relayed === b.relayed && a.protected === b.protected;
 
 function nothing(family: Family): FamilyRendered {
   const table: RenderedTable = { hooks: [], chains: ShardMap.of() };
@@ -126,8 +132,12 @@ function nothing(family: Family): FamilyRendered {
     tables: { raw: table, mangle: table, filter: table, nat: table },
     forwards: ShardMap.of(),
     egresses: ShardMap.of(),
+    relayed: ShardMap.of(),
     answers: ShardMap.of(),
-    trees: Object.fromEntries([...FORWARD_TREES, 'answer'].map((name) => [name, EMPTY_TREE])) as Record<TreeName, ListenerTree>,
+    trees: Object.fromEntries([...FORWARD_TREES, 'answer', 'relay'].map((name) => [name, EMPTY_TREE])) as Record<
+      TreeName,
+      ListenerTree
+    >,
   };
 }
 
@@ -139,6 +149,7 @@ function renderFamily(change: {
   readonly before: FamilyRendered;
   readonly forwards: Changes<PlacedForward>;
   readonly egresses: Changes<PlacedEgress>;
+  readonly relayed: Changes<PlacedRelayed>;
   readonly guarded: readonly ProtectedListener[];
 }): FamilyRendered {
   const { family, before } = change;
@@ -147,9 +158,11 @@ function renderFamily(change: {
   const trees = {
     ...growTrees(before.trees, change.forwards, written),
     answer: grown(ANSWER_TREE, before.trees.answer, targets, written.mangle),
+    relay: grown(RELAY_TREE, before.trees.relay, relayChanges(family, change.relayed), written.mangle),
   };
   const forwards = applied(before.forwards, change.forwards);
   const egresses = applied(before.egresses, change.egresses);
+  const relayed = applied(before.relayed, change.relayed);
   writeOwnChains(change, written);
   writeSharedChains({ family, forwards, egresses, trees, guarded: change.guarded }, written);
   const tables = Object.fromEntries(
@@ -158,8 +171,13 @@ function renderFamily(change: {
       return [table, { chains, hooks: HOOKS[family][table].filter((h) => chains.has(h.to)) }];
     }),
   ) as unknown as Tables;
-  return { family, tables, forwards, egresses, trees, answers };
+  return { family, tables, forwards, egresses, relayed, trees, answers };
 }
+
+const relayChanges = (family: Family, { gone, come }: Changes<PlacedRelayed>): Changes<Listener> => ({
+  gone: gone.flatMap((r) => relayListenersOf(r, family)),
+  come: come.flatMap((r) => relayListenersOf(r, family)),
+});
 
 function applied<T extends { readonly key: string }>(before: ShardMap<T>, { gone, come }: Changes<T>): ShardMap<T> {
   return before.with([...gone.map((x) => [x.key, undefined] as const), ...come.map((x) => [x.key, x] as const)]);
@@ -180,14 +198,14 @@ function* changed(
 const sameChain = (a: RenderedChain, b: RenderedChain): boolean =>
   a.kind === b.kind && a.rules.length === b.rules.length && a.rules.every((rule, i) => rule === b.rules[i]);
 
-function growTrees(before: Trees, { gone, come }: Changes<PlacedForward>, written: Written): Omit<Trees, 'answer'> {
+function growTrees(before: Trees, { gone, come }: Changes<PlacedForward>, written: Written): Omit<Trees, 'answer' | 'relay'> {
   return Object.fromEntries(
     FORWARD_TREES.map((name) => {
       const { table, layout, listenersOf: of } = TREES[name];
       const change = { gone: gone.flatMap((f) => of(f)), come: come.flatMap((f) => of(f)) };
       return [name, grown(layout, before[name], change, written[table])];
     }),
-  ) as Omit<Record<TreeName, ListenerTree>, 'answer'>;
+  ) as Omit<Record<TreeName, ListenerTree>, 'answer' | 'relay'>;
 }
 
 /** The tree after a change; what differs of its chains goes into `written`. */
@@ -268,6 +286,7 @@ export function closed(rendered: FamilyRendered): FamilyRendered {
   return made;
 }
 
-export const isEmpty = ({ tables }: FamilyRendered): boolean => TABLES.every((t) => tables[t].chains.size === 0);
+/** Whether nothing is forwarded. Chains may be wanted all the same, for what the relay listens on. */
+export const isEmpty = ({ forwards, egresses }: FamilyRendered): boolean => forwards.size + egresses.size === 0;
 
 export const NOTHING_DESIRED: HostDesired = { forwards: [], egresses: [], protected: [], announced: [], relayed: [] };

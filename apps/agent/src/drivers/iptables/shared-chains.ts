@@ -1,7 +1,7 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import type { ProtectedListener } from '../../planner/types.js';
 import { egressCountRules, egressJump, egressMarkJump } from './egress-rules.js';
-import { CHAINS, comment, MARK } from './layout.js';
+import { acceptMarked, CHAINS, comment, MARK } from './layout.js';
 import { countOf } from './listener-tree.js';
 import type { FamilyRendered, RenderedChain, Written } from './render.js';
 import { FORWARDED, hostBits, SNAT_TREE } from './rules.js';
@@ -31,6 +31,7 @@ export function writeSharedChains(
       own([...only(forwarding, COUNTED), ...only(sources, COUNTED_SOURCES), ...only(leaving, COUNTED_EGRESS), ACCEPT]),
     ),
   );
+  filter.set(CHAINS.input, when(countOf(trees.relay) > 0, own([ACCEPT_MARKED])));
   filter.set(CHAINS.countEgress, when(leaving, shared(egresses.flatMap(egressCountRules))));
   const protectedRules = (which: (p: ProtectedListener) => boolean) =>
     of.guarded.filter(which).map((p) => protectedRule(p, family));
@@ -59,6 +60,7 @@ const COUNTED = `-m conntrack --ctstate DNAT ${comment('fwd', 'count')} -j ${CHA
 const COUNTED_SOURCES = `${comment('fwd', 'count-source')} -j ${CHAINS.countSource}`;
 const COUNTED_EGRESS = `${comment('fwd', 'count-egress')} -j ${CHAINS.countEgress}`;
 const ACCEPT = `${comment('fwd', 'accept')} -j ACCEPT`;
+const ACCEPT_MARKED = acceptMarked('in', 'accept');
 const DISPATCH = `${comment('listeners')} -j ${CHAINS.dnat}`;
 const DISPATCH_ANY = `${comment('listeners')} -j ${CHAINS.dnatAny}`;
 // Left for good, so that what is to keep its source meets no egress.

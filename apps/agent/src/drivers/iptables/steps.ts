@@ -1,4 +1,5 @@
 import type { Family } from '@gwctl/shared/domain/ip';
+import type { FilterHook } from '../../filters/filters.js';
 import type { FlowMatch } from '../../system/conntrack.js';
 import type { Plan, Step } from '../driver.js';
 import type { TableName } from './layout.js';
@@ -36,10 +37,12 @@ export interface VerifyStep extends Step {
   readonly expect: FamilyRendered;
 }
 
-/** Our one rule in the forward hook of the other variant, where that drops. */
+/** Our one rule in a hook of the other variant, where that drops. */
 export interface CompanionStep extends Step {
   readonly kind: 'companion';
   readonly family: Family;
+  readonly hook: FilterHook;
+  readonly wanted: boolean;
   readonly lines: readonly string[];
   readonly onlyWhenIdle?: boolean;
 }

@@ -95,6 +95,7 @@ describe('ProgramTables', () => {
 
   it.each([
     [4, 'Another app is currently holding the xtables lock.', 'TABLES_BUSY'],
+    [4, 'iptables-nft-save: Could not fetch rule set generation id: Permission denied (you must be root)', 'COMMAND_FAILED'],
     [1, "iptables-nft-restore v1.8.9 (nf_tables): table `filter' is incompatible, use 'nft' tool.", 'FOREIGN_NATIVE_RULES'],
     [2, 'iptables-nft-restore: line 3 failed', 'COMMAND_FAILED'],
   ])('exit code %i, "%s": %s', async (exitCode, stderr, reason) => {

@@ -221,6 +221,8 @@ function explained(error: unknown, family: Family): unknown {
   if (!(error instanceof AppError) || error.reason !== 'COMMAND_FAILED') return error;
   const incompatible = /table [`'](\w+)' is incompatible/i.exec(error.message)?.[1];
   if (incompatible !== undefined) return foreignNativeRules(incompatible, family);
+  // They exit with 4 as well.
+  if (/permission denied|operation not permitted/i.test(error.message)) return error;
   // Exit code 4: somebody else holds the lock or changed the tables meanwhile; another attempt is worth it.
   if (error.metadata.exitCode !== '4') return error;
   return new AppError({

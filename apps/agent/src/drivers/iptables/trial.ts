@@ -1,6 +1,6 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { clientMatch } from './client-hash.js';
-import { comment, MARK, SET_MARK, type TableName } from './layout.js';
+import { acceptMarked, comment, MARK, SET_MARK, SET_PACKET_MARK, type TableName } from './layout.js';
 import { probabilityText } from './rules.js';
 
 /** What a host may lack without being of no use. */
@@ -20,9 +20,11 @@ export function trials(family: Family): { readonly needed: Trial; readonly featu
         `${at} -i lo -p tcp -m tcp --dport 1:2 ${detect} -j DROP`,
         `-p tcp -m conntrack --ctstate INVALID ${detect} -j DROP`,
         `-m addrtype --src-type LOCAL ${detect} -j RETURN`,
+        `${detect} -j ${SET_PACKET_MARK}`,
       ],
       filter: [
         `-m connmark --mark ${MARK} ${detect} -j ACCEPT`,
+        acceptMarked('detect'),
         `-m conntrack --ctstate DNAT --ctproto 6 --ctorigdst ${host}/16 --ctorigdstport 1:2 ${detect} -j ACCEPT`,
       ],
       nat: [

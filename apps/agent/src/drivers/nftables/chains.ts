@@ -1,6 +1,6 @@
 /** The static rules of one table. The README beside this file draws the packet's path. */
 import type { Family } from '@gwctl/shared/domain/ip';
-import { MARKED } from '../../filters/filters.js';
+import { INPUT_MARKED, MARKED } from '../../filters/filters.js';
 import {
   CLAMP_KINDS,
   type ClampKind,
@@ -10,6 +10,7 @@ import {
   listenerMatch,
   PLACES,
   type Place,
+  PORT_PLACES,
   type PortPlace,
   WORDS,
 } from './sets.js';
@@ -17,7 +18,7 @@ import {
 /** Where a chain is hooked into the kernel. */
 export interface Hook {
   readonly type: 'filter' | 'nat';
-  readonly hook: 'prerouting' | 'output' | 'forward' | 'postrouting';
+  readonly hook: 'prerouting' | 'input' | 'output' | 'forward' | 'postrouting';
   readonly priority: number;
 }
 
@@ -57,6 +58,7 @@ export function chains(family: Family, options: { readonly ftp: boolean; readonl
     ...sources(family),
     ...(options.ftp ? helpers(family) : []),
     ...hooks(family),
+    ...relayed(family),
     // Not a comment of the table: the kernel ignores the comment of a table that is added again.
     { name: STATE_CHAIN, rules: [`return comment "${options.version}"`] },
   ];
@@ -198,6 +200,29 @@ function helpers(family: Family): ChainSpec[] {
     { name: 'ftp-listeners', rules: [help('at'), help('if-at'), local('any'), local('if-any')] },
     { name: 'pre-early', hook: { type: 'filter', hook: 'prerouting', priority: -150 }, rules: ['jump ftp-listeners'] },
     { name: 'out-early', hook: { type: 'filter', hook: 'output', priority: -150 }, rules: ['jump ftp-listeners'] },
+  ];
+}
+
+/**
+ * What the relay listens on passes others' filters in the input hook by the mark. Asking for the state has the kernel track these
+ * connections from their first packet: without it, a forward that the kernel carries later would rewrite them in the middle.
+ */
+function relayed(family: Family): ChainSpec[] {
+  const { ip } = WORDS[family];
+  const each = (verdict: string) =>
+    PORT_PLACES.flatMap((place) => [
+      `${listener(family, place)} @relay-${place} ${verdict}`,
+      `${listener(family, place)} . ${ip} saddr @relay-from-${place} ${verdict}`,
+    ]);
+  return [
+    { name: 'relayed', rules: each(`${PACKET} accept`) },
+    // A connection that the kernel carried before may still go on, and a RST of the relay's socket would end it.
+    { name: 'relayed-strays', rules: each('counter drop') },
+    {
+      name: 'in-mark',
+      hook: { type: 'filter', hook: 'input', priority: INPUT_MARKED },
+      rules: ['ct state new,established jump relayed', 'meta l4proto tcp ct state invalid jump relayed-strays'],
+    },
   ];
 }
 

@@ -1,8 +1,9 @@
 /** What must change in the tables: costs as much as two renderings differ, and what the kernel is known to have beside the first. */
 import type { Family } from '@gwctl/shared/domain/ip';
+import type { Listed } from '../../planner/sorted-list.js';
 import type { Element, Part, Suffix } from './elements.js';
 import type { Observed, OwnWay, Patch } from './observe.js';
-import { changedParts, type Rendered, sharedId } from './render.js';
+import { changedParts, type Rendered, sharedId, sharedSuffix } from './render.js';
 import { FAMILIES, POOL_CHAINS, type SetSpec } from './sets.js';
 
 /** Of one set. */
@@ -78,7 +79,7 @@ function slotOf(slots: Slots, set: SetSpec, key: string, fresh: () => Slot): Slo
 }
 
 function fromRenderings(rendered: Rendered, { base, tables }: Observed, slots: Slots): void {
-  const walk = (before: readonly Part[], after: readonly Part[]) => {
+  const walk = (before: Listed<Part>, after: Listed<Part>) => {
     for (const { was, now } of changedParts(before, after)) {
       if (was && tables[was.family]) {
         for (const element of was.elements) known(element, was.key).is = element.suffix;
@@ -98,12 +99,13 @@ function fromRenderings(rendered: Rendered, { base, tables }: Observed, slots: S
   const shared = (element: Element, owner: string) => {
     const slot = known(element, owner);
     const id = sharedId(element);
-    slot.is = base.shared.get(id)?.[0]?.element.suffix;
-    slot.now = rendered.shared.get(id)?.[0]?.element.suffix;
+    slot.is = sharedSuffix(base, id);
+    slot.now = sharedSuffix(rendered, id);
   };
   for (const family of FAMILIES) walk(list(base.hostParts[family]), list(rendered.hostParts[family]));
   walk(base.forwardParts, rendered.forwardParts);
   walk(base.egressParts, rendered.egressParts);
+  for (const family of FAMILIES) walk(base.relayedParts[family], rendered.relayedParts[family]);
 }
 
 function fromPatches({ tables }: Observed, slots: Slots): void {

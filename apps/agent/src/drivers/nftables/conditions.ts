@@ -1,5 +1,15 @@
 import type { Family } from '@gwctl/shared/domain/ip';
-import { type ForwardFilters, iptablesForward, MARK_BIT, type NativeDrop, seesMark, VARIANTS } from '../../filters/filters.js';
+import {
+  type FilterHook,
+  type ForwardFilters,
+  type HookFilters,
+  iptablesForward,
+  MARK_BIT,
+  type NativeDrop,
+  seesInputMark,
+  seesMark,
+  VARIANTS,
+} from '../../filters/filters.js';
 import type { DriverCondition } from '../driver.js';
 import { flowCondition, forwardingConditions } from '../host-conditions.js';
 import type { Observed } from './observe.js';
@@ -11,8 +21,43 @@ export function conditions(observed: Observed): DriverCondition[] {
   const { base, flowTrouble, filters } = observed;
   // What drops IPv6 is in nobody's way where no IPv6 is forwarded.
   const concerned = isEmpty(base, 6) ? withoutSix(filters) : filters;
-  return [switchCondition(observed), flowCondition(flowTrouble), filterCondition(concerned)];
+  const facts = [switchCondition(observed), flowCondition(flowTrouble), filterCondition(concerned, FORWARD)];
+  if (base.listening[4] + base.listening[6] === 0) return facts;
+  const input = base.listening[6] === 0 ? withoutSix(filters.input) : filters.input;
+  return [...facts, filterCondition({ ...input, ...(filters.trouble === undefined ? {} : { trouble: filters.trouble }) }, INPUT)];
 }
+
+/** What is said of a hook. */
+interface HookWords {
+  readonly type: string;
+  readonly hook: FilterHook;
+  readonly blocked: string;
+  readonly what: string;
+  readonly packets: string;
+  readonly rule: (priority: number) => string;
+}
+
+const BIT = `0x${MARK_BIT.toString(16)}`;
+const MARKED = `meta mark and ${BIT} == ${BIT}`;
+
+const FORWARD: HookWords = {
+  type: 'ForwardOpen',
+  hook: 'FORWARD',
+  blocked: 'FORWARD_BLOCKED',
+  what: 'what is forwarded',
+  packets: 'forwarded packets',
+  rule: (priority) => (seesMark(priority) ? MARKED : 'ct status dnat'),
+};
+
+const INPUT: HookWords = {
+  type: 'InputOpen',
+  hook: 'INPUT',
+  blocked: 'INPUT_BLOCKED',
+  what: 'what comes to the relay',
+  packets: 'packets to the relay',
+  // Before our own chain nothing is marked yet.
+  rule: (priority) => (seesInputMark(priority) ? MARKED : 'th dport PORT'),
+};
 
 /** Of the families that something is forwarded in. */
 function switchCondition({ base, forwarding, forwarding6 }: Observed): DriverCondition {
@@ -21,27 +66,24 @@ function switchCondition({ base, forwarding, forwarding6 }: Observed): DriverCon
   return forwardingConditions([...four, ...six]);
 }
 
-function withoutSix({ six: _, ...filters }: ForwardFilters): ForwardFilters {
+function withoutSix<F extends HookFilters>({ six: _, ...filters }: F): Omit<F, 'six'> {
   return { ...filters, native: filters.native.filter((d) => !d.table.startsWith('ip6 ')) };
 }
 
-const BIT = `0x${MARK_BIT.toString(16)}`;
-
-function filterCondition(filters: ForwardFilters): DriverCondition {
-  const type = 'ForwardOpen';
+function filterCondition(
+  filters: HookFilters & Pick<ForwardFilters, 'trouble'>,
+  { type, hook, blocked, what, packets, rule }: HookWords,
+): DriverCondition {
   const [first] = filters.native;
   if (first) {
-    const names = filters.native.map(dropText).join(' and ');
+    const names = filters.native.map((drop) => dropText(drop, packets)).join(' and ');
     const paste = filters.native
-      .map(({ table, chain, priority }) => {
-        const ours = seesMark(priority) ? `meta mark and ${BIT} == ${BIT}` : 'ct status dnat';
-        return `nft insert rule ${table} ${chain} ${ours} accept`;
-      })
+      .map(({ table, chain, priority }) => `nft insert rule ${table} ${chain} ${rule(priority)} accept`)
       .join('; ');
     return {
       type,
       status: 'false',
-      reason: 'FORWARD_BLOCKED',
+      reason: blocked,
       message: `another tool's chain ${names}, and no rule outside it can change that; unless it accepts them in another way, add there: ${paste}`,
     };
   }
@@ -50,7 +92,7 @@ function filterCondition(filters: ForwardFilters): DriverCondition {
       type,
       status: 'unknown',
       reason: 'FILTERS_UNREADABLE',
-      message: `whether another tool's filter drops what is forwarded is unknown: ${filters.trouble}`,
+      message: `whether another tool's filter drops ${what} is unknown: ${filters.trouble}`,
     };
   const held = FAMILIES.flatMap((family) =>
     VARIANTS.filter((v) => iptablesForward(filters, family, v)?.drops !== undefined).map((v) => `${program(family)}-${v}`),
@@ -60,12 +102,12 @@ function filterCondition(filters: ForwardFilters): DriverCondition {
       type,
       status: 'true',
       reason: 'COMPANION_RULE',
-      message: `the FORWARD chain of ${held.join(' and ')} may drop; while there are forwards, a rule of ours in its first place accepts their flows`,
+      message: `the ${hook} chain of ${held.join(' and ')} may drop; while there are forwards, a rule of ours in its first place accepts their flows`,
     };
-  return { type, status: 'true', reason: 'NOTHING_IN_THE_WAY', message: "no other tool's filter drops what is forwarded" };
+  return { type, status: 'true', reason: 'NOTHING_IN_THE_WAY', message: `no other tool's filter drops ${what}` };
 }
 
-const dropText = ({ table, chain, by }: NativeDrop): string =>
-  `${table} ${chain} drops forwarded packets by its ${by === undefined ? 'policy' : `last rule (${by})`}`;
+const dropText = ({ table, chain, by }: NativeDrop, packets: string): string =>
+  `${table} ${chain} drops ${packets} by its ${by === undefined ? 'policy' : `last rule (${by})`}`;
 
 const program = (family: Family) => (family === 4 ? 'iptables' : 'ip6tables');

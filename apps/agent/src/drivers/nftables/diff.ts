@@ -1,10 +1,10 @@
 import type { Family } from '@gwctl/shared/domain/ip';
-import { type ForwardFilters, type IptablesForward, iptablesForward, VARIANTS } from '../../filters/filters.js';
+import { type FilterHook, type HookFilters, type IptablesForward, iptablesForward, VARIANTS } from '../../filters/filters.js';
 import { FORWARDING_KEYS } from '../host-conditions.js';
 import { type Comparison, compare, patchAfter, type SetChange } from './compare.js';
 import { flowChanges } from './flow-changes.js';
-import type { Observed, ObservedTable, ObservedTables } from './observe.js';
-import { elementsOf, isEmpty, type Rendered } from './render.js';
+import type { Observed, ObservedTable, ObservedTables, OwnWay } from './observe.js';
+import { elementsOf, isEmpty, needsTable, type Rendered } from './render.js';
 import { FAMILIES, POOL_CHAINS } from './sets.js';
 import type { CompanionStep, ForwardingStep, NftablesPlan, NftablesStep, TableStep } from './steps.js';
 
@@ -24,43 +24,107 @@ export function diff(rendered: Rendered, observed: Observed): NftablesPlan {
     return {
       family,
       leaving,
-      companions: companionSteps(family, leaving, observed.filters, onlyWhenIdle),
+      companions: companionSteps({ family, hook: 'FORWARD', leaving, filters: observed.filters, onlyWhenIdle }),
+      inputs: inputSteps(rendered, observed, family),
       forwarding: forwardingSteps(family, leaving, observed, onlyWhenIdle),
     };
   });
-  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
-  const steps: NftablesStep[] = [];
-  if (ways.length > 0)
-    steps.push({
+  const look: NftablesStep[] = [];
+  const release: NftablesStep[] = [];
+  if (ways.length > 0) {
+    look.push({
       kind: 'look-for-flows',
       title: 'look whether flows of removed and changed forwards are still alive',
       forwards: [],
       ignoring: flows.map((f) => f.match),
       ways,
     });
-  // Off while the rules still keep other traffic out, on once they are known to.
-  steps.push(...leaving.flatMap((s) => s.forwarding), ...leaving.flatMap((s) => s.companions), ...table);
-  if (ways.length > 0)
-    steps.push({ kind: 'release', title: 'let go of removed and changed forwards without flows', forwards: [], ways });
-  for (const { family } of leaving)
-    if (observed.tables[family])
-      steps.push({ kind: 'remove-table', title: titleOf(family, 'remove the table'), forwards: [], family });
-  steps.push(...staying.flatMap((s) => s.companions));
+    release.push({ kind: 'release', title: 'let go of removed and changed forwards without flows', forwards: [], ways });
+  }
+  for (const { family, leaving } of shared)
+    if (leaving && observed.tables[family] && !needsTable(rendered, family))
+      release.push({ kind: 'remove-table', title: titleOf(family, 'remove the table'), forwards: [], family });
+  const related = FAMILIES.some((f) => rendered.listening[f] > 0 || relayListens(observed, f));
+  const changes = related ? besideRelay(shared, table, release) : inOrder(shared, table, release);
+  const steps = [...look, ...changes.rules];
   const writes = steps.some((s) => s.kind !== 'look-for-flows' && s.kind !== 'ip-forward');
   const after = tablesAfter(rendered, observed, comparison);
   if (writes) steps.push({ kind: 'verify', title: 'make sure that the kernel has it', forwards: [], expect: rendered, after });
-  steps.push(...staying.flatMap((s) => s.forwarding), ...flows);
-  return { steps };
+  return { steps: [...steps, ...changes.afterwards, ...flows] };
 }
+
+/** What a family needs outside its table. */
+interface Around {
+  readonly family: Family;
+  readonly leaving: boolean;
+  readonly companions: readonly CompanionStep[];
+  readonly inputs: readonly CompanionStep[];
+  readonly forwarding: readonly ForwardingStep[];
+}
+
+interface Order {
+  readonly rules: readonly NftablesStep[];
+  /** Once the rules are known to be there. */
+  readonly afterwards: readonly NftablesStep[];
+}
+
+function inOrder(shared: readonly Around[], table: readonly TableStep[], release: readonly NftablesStep[]): Order {
+  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
+  return {
+    // Off while the rules still keep other traffic out, on once they are known to.
+    rules: [
+      ...leaving.flatMap((s) => s.forwarding),
+      ...leaving.flatMap((s) => s.companions),
+      ...table,
+      ...release,
+      ...staying.flatMap((s) => s.companions),
+      ...shared.flatMap((s) => s.inputs),
+    ],
+    afterwards: staying.flatMap((s) => s.forwarding),
+  };
+}
+
+/**
+ * Where the relay listens, or is to: who has new flows changes in one transaction, once whoever gets them can carry them; what those
+ * needed who had them goes after that.
+ */
+function besideRelay(shared: readonly Around[], table: readonly TableStep[], release: readonly NftablesStep[]): Order {
+  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
+  const inputs = shared.flatMap((s) => s.inputs);
+  // Others' traffic is kept out before forwarding is on, and let through after it is off.
+  const first = table.filter((s) => s.kind === 'rebuild' || (s.kind === 'closed' && s.closed));
+  const last = table.filter((s) => s.kind === 'closed' && !s.closed);
+  return {
+    rules: [
+      ...first,
+      ...inputs.filter((s) => s.wanted),
+      ...staying.flatMap((s) => s.companions),
+      ...staying.flatMap((s) => s.forwarding),
+      ...table.filter((s) => !first.includes(s) && !last.includes(s)),
+      ...release,
+      ...leaving.flatMap((s) => s.forwarding),
+      ...leaving.flatMap((s) => s.companions),
+      ...last,
+      ...inputs.filter((s) => !s.wanted),
+    ],
+    afterwards: [],
+  };
+}
+
+/** Whether the relay listens now, as the table says. */
+const relayListens = ({ base, tables }: Observed, family: Family): boolean =>
+  base.listening[family] > 0 || [...(tables[family]?.patch.keys() ?? [])].some((set) => set.name.startsWith('relay-'));
 
 /** What is still to do of what the kernel holds, as titles; flows and forwarding aside. `idle`: where no flow keeps anything in place. */
 export function remaining(rendered: Rendered, observed: Observed, idle: ReadonlySet<Family>): string[] {
   const titles = tableSteps(rendered, observed, compare(rendered, observed)).map((s) => s.title);
   for (const family of FAMILIES) {
     const leaving = isEmpty(rendered, family);
+    titles.push(...inputSteps(rendered, observed, family).map((s) => s.title));
     if (leaving && !idle.has(family)) continue;
-    if (leaving && observed.tables[family]) titles.push(titleOf(family, 'remove the table'));
-    titles.push(...companionSteps(family, leaving, observed.filters, false).map((s) => s.title));
+    if (!needsTable(rendered, family) && observed.tables[family]) titles.push(titleOf(family, 'remove the table'));
+    const forward = { family, hook: 'FORWARD', leaving, filters: observed.filters, onlyWhenIdle: false } as const;
+    titles.push(...companionSteps(forward).map((s) => s.title));
   }
   return titles;
 }
@@ -71,24 +135,39 @@ export function wantsClosed({ forwarding, forwarding6 }: Observed, family: Famil
   return state !== undefined && (!state.on || state.ours);
 }
 
+/** Without keeping any: there may be hundreds of thousands. */
+function countOf(all: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of all) count++;
+  return count;
+}
+
 /** Neither there nor usable: all of it is written. */
 const isWhole = (table: ObservedTable | undefined): table is ObservedTable => table !== undefined && table.defects.length === 0;
 
-function closedAfter(rendered: Rendered, observed: Observed, family: Family): boolean {
-  return isEmpty(rendered, family) ? (observed.tables[family]?.closed ?? false) : wantsClosed(observed, family);
+/**
+ * With the last forward, others' traffic is kept out for as long as flows go on; the table may stay for what the relay listens on, and
+ * whoever then turns forwarding on is not in our way.
+ */
+function closedAfter(rendered: Rendered, observed: Observed, family: Family, kept: readonly OwnWay[]): boolean {
+  if (!isEmpty(rendered, family)) return wantsClosed(observed, family);
+  const stays = needsTable(rendered, family) && kept.length === 0;
+  return !stays && (observed.tables[family]?.closed ?? false);
 }
+
+const waysIn = ({ ways }: Comparison, family: Family): readonly OwnWay[] => ways.filter((w) => w.set.family === family);
 
 function tableSteps(rendered: Rendered, observed: Observed, comparison: Comparison): TableStep[] {
   const steps: TableStep[] = [];
   for (const family of FAMILIES) {
     const table = observed.tables[family];
-    const leaving = isEmpty(rendered, family);
+    const leaving = !needsTable(rendered, family);
     if (leaving && !table) continue;
-    const closed = closedAfter(rendered, observed, family);
-    const kept = comparison.ways.filter((w) => w.set.family === family);
+    const kept = waysIn(comparison, family);
+    const closed = closedAfter(rendered, observed, family, kept);
     if (!isWhole(table)) {
       if (leaving && kept.length === 0) continue;
-      const count = [...elementsOf(rendered, family)].length + kept.length;
+      const count = countOf(elementsOf(rendered, family)) + kept.length;
       const what = `${table ? 'rewrite' : 'add'} the table (${rendered.counts[family]} forwards, ${elementsText(count)})`;
       const forwards = rendered.forwardParts.filter((p) => p.family === family).map((p) => p.key);
       steps.push({ kind: 'rebuild', title: titleOf(family, what), forwards, family, rendered, kept, closed });
@@ -138,10 +217,10 @@ const titleOf = (family: Family, title: string) => (family === 4 ? title : `IPv6
 function tablesAfter(rendered: Rendered, observed: Observed, comparison: Comparison): ObservedTables {
   const after = (family: Family): ObservedTable | undefined => {
     const table = observed.tables[family];
-    const leaving = isEmpty(rendered, family);
+    const leaving = !needsTable(rendered, family);
     const patch = patchAfter(family, comparison);
     if (leaving && (!table || (!isWhole(table) && patch.size === 0))) return table;
-    const closed = closedAfter(rendered, observed, family);
+    const closed = closedAfter(rendered, observed, family, waysIn(comparison, family));
     if (!isWhole(table)) return { defects: [], closed, patch, emptied: new Map() };
     const pools = comparison.changes.find((c) => c.set === POOL_CHAINS[family]);
     const emptied = new Map(table.emptied);
@@ -157,8 +236,15 @@ export function rebased(rendered: Rendered, observed: Observed): Observed {
   return { ...observed, base: rendered, tables: tablesAfter(rendered, observed, compare(rendered, observed)) };
 }
 
-/** Our rule stands where a filter of iptables may drop what is forwarded, and nowhere else. */
-function companionSteps(family: Family, leaving: boolean, filters: ForwardFilters, onlyWhenIdle: boolean): CompanionStep[] {
+/** Our rule stands where a filter of iptables may drop, and nowhere else. */
+function companionSteps(of: {
+  readonly family: Family;
+  readonly hook: FilterHook;
+  readonly leaving: boolean;
+  readonly filters: HookFilters;
+  readonly onlyWhenIdle: boolean;
+}): CompanionStep[] {
+  const { family, hook, leaving, filters, onlyWhenIdle } = of;
   return VARIANTS.flatMap((variant): CompanionStep[] => {
     const filter: IptablesForward | undefined = iptablesForward(filters, family, variant);
     if (!filter) return [];
@@ -166,10 +252,20 @@ function companionSteps(family: Family, leaving: boolean, filters: ForwardFilter
     const good = wanted ? filter.companions === 1 && filter.before === undefined : filter.companions === 0;
     if (good) return [];
     const program = `${family === 4 ? 'iptables' : 'ip6tables'}-${variant}`;
-    const title = `${program}: ${wanted ? 'accept our flows first in FORWARD' : 'remove our rule from FORWARD'}`;
-    return [{ kind: 'companion', title, forwards: [], family, variant, wanted, present: filter.companions, onlyWhenIdle }];
+    const title = `${program}: ${wanted ? `accept our flows first in ${hook}` : `remove our rule from ${hook}`}`;
+    return [{ kind: 'companion', title, forwards: [], family, hook, variant, wanted, present: filter.companions, onlyWhenIdle }];
   });
 }
+
+/** The same for what comes to the relay. */
+const inputSteps = (rendered: Rendered, { filters }: Observed, family: Family): CompanionStep[] =>
+  companionSteps({
+    family,
+    hook: 'INPUT',
+    leaving: rendered.listening[family] === 0,
+    filters: filters.input,
+    onlyWhenIdle: false,
+  });
 
 function forwardingSteps(family: Family, leaving: boolean, observed: Observed, onlyWhenIdle: boolean): ForwardingStep[] {
   const state = family === 4 ? observed.forwarding : observed.forwarding6;

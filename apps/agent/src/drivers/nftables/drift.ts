@@ -1,13 +1,13 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import type { DriftCauseWord } from '@gwctl/shared/domain/status';
-import { iptablesForward, VARIANTS } from '../../filters/filters.js';
+import { type FilterHook, type HookFilters, iptablesForward, VARIANTS } from '../../filters/filters.js';
 import type { DriftFound } from '../driver.js';
 import { FORWARDING_KEYS } from '../host-conditions.js';
 import { CLOSED_CHAIN } from './chains.js';
 import { compare, type SetChange } from './compare.js';
 import { wantsClosed } from './diff.js';
 import { type Observed, type ObservedTable, objectName } from './observe.js';
-import { isEmpty, partsOf, type Rendered, sharedId } from './render.js';
+import { isEmpty, needsTable, partsOf, type Rendered, sharedId, sharersOf } from './render.js';
 import { FAMILIES, POOL_CHAINS } from './sets.js';
 
 /** What differs from what was last applied, one entry for each object and cause. */
@@ -17,7 +17,7 @@ export function drift(applied: Rendered, observed: Observed): DriftFound[] {
   for (const family of FAMILIES) {
     const table = observed.tables[family];
     const own = changes.filter((c) => c.set.family === family);
-    if (isEmpty(applied, family)) {
+    if (!needsTable(applied, family)) {
       // After the last forward the table stays for as long as flows live on it.
       for (const { set, removed } of own)
         if (removed.size > 0)
@@ -26,7 +26,9 @@ export function drift(applied: Rendered, observed: Observed): DriftFound[] {
     }
     if (!table) report.add('missing', objectName(family, ''), 'the table is gone', []);
     else compareTable(family, own, table, observed, report);
-    companions(family, observed, report);
+    if (applied.listening[family] > 0) companions(family, 'INPUT', observed.filters.input, report);
+    if (isEmpty(applied, family)) continue;
+    companions(family, 'FORWARD', observed.filters, report);
     const state = family === 4 ? observed.forwarding : observed.forwarding6;
     const key = FORWARDING_KEYS[family];
     if (state?.on === false) report.add('sysctl', `sysctl/${key}`, 'is 0, so the gateway forwards nothing; it was 1', []);
@@ -61,6 +63,8 @@ function compareTable(
   if (table.unreadable) return;
   const lost = new Set(table.defects.filter((d) => d.cause === 'missing').map((d) => d.object));
   for (const change of changes) compareSet(change, lost.has(objectName(family, change.set.name)), report);
+  // What others forward is nobody's business where the table is there for what the relay listens on.
+  if (isEmpty(report.applied, family)) return;
   const closed = objectName(family, CLOSED_CHAIN);
   const wanted = wantsClosed(observed, family);
   const on = family === 4 ? observed.forwarding.on : observed.forwarding6?.on !== false;
@@ -92,7 +96,7 @@ function owners(set: string, family: Family, keys: readonly string[], applied: R
     const has = (element: { set: { name: string }; key: string }) => element.set.name === set && asked.has(element.key);
     if (part.uid === '') continue;
     if (part.elements.some(has)) uids.push(part.uid);
-    for (const element of part.shared.filter(has)) uids.push(...(applied.shared.get(sharedId(element)) ?? []).map((s) => s.uid));
+    for (const element of part.shared.filter(has)) uids.push(...sharersOf(applied, sharedId(element)).map((s) => s.uid));
   }
   return uids;
 }
@@ -103,11 +107,11 @@ function list(what: string, elements: readonly string[], chains = false): string
   return `${elements.length} ${elements.length === 1 ? one : many} ${what}: ${elements.slice(0, 3).join(', ')}${more}`;
 }
 
-function companions(family: Family, { filters }: Observed, report: Report): void {
+function companions(family: Family, hook: FilterHook, filters: HookFilters, report: Report): void {
   for (const variant of VARIANTS) {
     const filter = iptablesForward(filters, family, variant);
     if (filter?.drops === undefined) continue;
-    const object = `${family === 4 ? 'iptables' : 'ip6tables'}-${variant} filter/FORWARD`;
+    const object = `${family === 4 ? 'iptables' : 'ip6tables'}-${variant} filter/${hook}`;
     if (filter.companions === 0)
       report.add('missing', object, `our rule is not there, and the chain drops by ${filter.drops}`, []);
     else if (filter.before !== undefined)

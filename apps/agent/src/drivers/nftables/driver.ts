@@ -155,8 +155,10 @@ export class NftablesDriver implements Driver<Rendered, Observed, NftablesStep> 
     const filters = await this.#filters.read();
     for (const family of FAMILIES) {
       for (const variant of VARIANTS) {
-        const present = iptablesForward(filters, family, variant)?.companions ?? 0;
-        if (present > 0) await this.#filters.place(variant, false, present, family);
+        for (const hook of ['FORWARD', 'INPUT'] as const) {
+          const present = iptablesForward(hook === 'INPUT' ? filters.input : filters, family, variant)?.companions ?? 0;
+          if (present > 0) await this.#filters.place({ variant, family, hook, wanted: false, present });
+        }
       }
     }
     await this.#nft.write(this.#families().flatMap((f) => [...removalLines(f, TABLE), ...removalLines(f, SCRATCH)]));

@@ -1,9 +1,16 @@
 /** What one forward, one egress or the gateway's own listeners are in the sets, in nft's words. */
 import type { Cidr, Family } from '@gwctl/shared/domain/ip';
 import type { PortRange } from '@gwctl/shared/domain/ports';
-import type { AnnouncedAddress, PlacedEgress, PlacedForward, PlacedTarget, ProtectedListener } from '../../planner/types.js';
+import type {
+  AnnouncedAddress,
+  PlacedEgress,
+  PlacedForward,
+  PlacedRelayed,
+  PlacedTarget,
+  ProtectedListener,
+} from '../../planner/types.js';
 import { poolChain, poolChains } from './pools.js';
-import { type FlowKind, type Kind, type Place, POOL_CHAINS, type SetName, type SetSpec, setOf } from './sets.js';
+import { type FlowKind, type Kind, type Place, POOL_CHAINS, type PortPlace, type SetName, type SetSpec, setOf } from './sets.js';
 
 /** An element's comment and value as nft writes them behind its key: ` comment "9f1c2ab0:drain" : 10.0.0.10 . 8443`, or nothing. */
 export type Suffix = string;
@@ -201,6 +208,25 @@ export function egressPart(egress: PlacedEgress): Part {
     if (snat.mode === 'masquerade') into.put('egress-masq', from, comment);
     else into.put('egress-fixed', from, [comment, ' : ', snat.address.text].join(''));
     for (const to of egress.except) into.put('egress-except', join(from, networkText(to)));
+  }
+  return { family, uid, key, elements: into.elements, shared: NONE };
+}
+
+/** What the relay listens on in one family: nothing where it does not. */
+export function relayedPart(family: Family, { uid, key, listen, allow }: PlacedRelayed): Part {
+  const into = new Collector(family, false);
+  const place: PortPlace = `${listen.interface === undefined ? '' : 'if-'}${listen.address ? 'at' : 'any'}`;
+  const before = [
+    ...(listen.interface === undefined ? NONE : [quoted(listen.interface)]),
+    ...(listen.address ? [listen.address.text] : NONE),
+  ];
+  const from = allow?.filter((cidr) => cidr.family === family);
+  const limited = from !== undefined && !from.some((cidr) => cidr.prefix === 0);
+  const comment = keyComment(key);
+  for (const transport of listen.families.includes(family) ? listen.transports : NONE) {
+    const at = join(...before, transport, portsText(listen.ports));
+    if (!limited) into.put(`relay-${place}`, at, comment);
+    else for (const cidr of from) into.put(`relay-from-${place}`, join(at, networkText(cidr)), comment);
   }
   return { family, uid, key, elements: into.elements, shared: NONE };
 }

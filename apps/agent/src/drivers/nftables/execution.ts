@@ -85,11 +85,12 @@ export class Execution {
       case 'companion':
         if (step.onlyWhenIdle && !this.#idle(step.family)) return;
         await this.#write();
-        await this.#parts.filters.place(step.variant, step.wanted, step.present, step.family);
+        await this.#parts.filters.place(step);
         this.#placed = true;
         return;
       case 'ip-forward': {
         const forwarding = this.#parts.forwarding[step.family];
+        await this.#write();
         if (step.to === 'on') await forwarding?.turnOn();
         else if (!step.onlyWhenIdle || this.#idle(step.family)) await forwarding?.restore();
         return;

@@ -43,6 +43,7 @@ function pairs(rendered: Rendered, observed: Observed): ReadonlyMap<string, Pair
     const table = tables[family];
     // Without the table, whoever sent meanwhile has a flow without translation.
     if (!table) {
+      if (rendered.counts[family] === 0) continue;
       for (const { forward, key, family: of } of rendered.forwardParts)
         if (of === family && forward && forward.listen.protocol !== 'tcp') found.set(key, { now: carriedOf(forward) });
       continue;

@@ -7,7 +7,7 @@ export const TABLE = 'gwctl';
 /** Scratch table of detection, without hooks. */
 export const SCRATCH = 'gwctl-detect';
 /** Of the layout. A table of another version is replaced in one transaction, with its elements. */
-export const VERSION = 2;
+export const VERSION = 3;
 export const VERSION_COMMENT = `gwctl/${VERSION}`;
 
 /** What this kernel lets us use beyond the least. */

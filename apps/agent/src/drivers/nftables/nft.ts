@@ -88,7 +88,15 @@ export class ProgramNft implements NftTable {
     if (await this.#conversation.write(lines)) return;
     const command = { program: 'nft', args: ['-f', '-'], stdin: `${lines.join('\n')}\n`, timeoutMs: WRITE_TIMEOUT_MS };
     const finished = await this.#exec.run(command);
-    if (finished.exitCode !== 0) throw commandFailed(command, finished);
+    if (finished.exitCode === 0) return;
+    // EMSGSIZE: only root of the host itself may exceed net.core.wmem_max with one transaction (SO_SNDBUFFORCE, netlink(7)).
+    if (finished.stderr.includes('Message too long'))
+      throw new AppError({
+        code: 'FAILED_PRECONDITION',
+        reason: 'TRANSACTION_TOO_LARGE',
+        message: `the kernel takes no transaction of ${lines.length} lines from this container; raise net.core.wmem_max on its host, or forward fewer ports as ranges`,
+      });
+    throw commandFailed(command, finished);
   }
 
   reference(family: Family, layout: LayoutOptions): Promise<Reference> {

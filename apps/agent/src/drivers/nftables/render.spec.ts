@@ -182,8 +182,8 @@ describe('render', () => {
     const first = of({ forwards });
     const third = placed({ uid: uid(3), port: 445 });
     const second = render({ forwards: [...forwards, third], egresses: [], protected: [], announced: [], relayed: [] }, first);
-    expect(second.forwardParts.slice(0, 2)).toEqual(first.forwardParts);
-    for (const [i, part] of first.forwardParts.entries()) expect(second.forwardParts[i]).toBe(part);
+    expect([...second.forwardParts].slice(0, 2)).toEqual([...first.forwardParts]);
+    for (const part of first.forwardParts) expect(second.forwardParts.get(part.uid)).toBe(part);
     expect(elementsBySet(second)).toEqual(elementsBySet(of({ forwards: [...forwards, third] })));
   });
 });

@@ -1,52 +1,78 @@
 import type { Family } from '@gwctl/shared/domain/ip';
-import { sameEnds } from '../../planner/sorted.js';
-import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward, ProtectedListener } from '../../planner/types.js';
-import { type Element, egressPart, forwardPart, hostPart, type Part } from './elements.js';
+import { type Changes, changesOf, derived, type Listed, SortedList } from '../../planner/sorted-list.js';
+import type {
+  AnnouncedAddress,
+  HostDesired,
+  PlacedEgress,
+  PlacedForward,
+  PlacedRelayed,
+  ProtectedListener,
+} from '../../planner/types.js';
+import { type Element, egressPart, forwardPart, hostPart, type Part, relayedPart, type Suffix } from './elements.js';
 import { FAMILIES } from './sets.js';
 import { Shards } from './shards.js';
 
-/** Who needs an element that several may need, in order of uid: the first one's value counts. */
-export type Sharers = readonly { readonly uid: string; readonly element: Element }[];
+/** Who needs an element that several may need. Where it is but one, as is usual, there is no list. */
+export type Sharers = Part | SortedList<Part>;
 
 /** Everything that is wanted in the tables. Two renderings share the parts that did not change. */
 export interface Rendered {
-  readonly forwards: readonly PlacedForward[];
+  readonly forwards: Listed<PlacedForward>;
   readonly egresses: readonly PlacedEgress[];
+  readonly relayed: Listed<PlacedRelayed>;
   readonly protected: readonly ProtectedListener[];
   readonly announced: readonly AnnouncedAddress[];
   /** One for each forward, in order of uid. */
-  readonly forwardParts: readonly Part[];
-  readonly egressParts: readonly Part[];
+  readonly forwardParts: SortedList<Part>;
+  readonly egressParts: SortedList<Part>;
+  /** One for each forward of the relay, without elements in a family that it does not listen in. */
+  readonly relayedParts: Readonly<Record<Family, SortedList<Part>>>;
   /** What the gateway itself answers, of the families that something is wanted in. */
   readonly hostParts: Readonly<Record<Family, Part | undefined>>;
   /** By {@link sharedId}. */
   readonly shared: Shards<Sharers>;
   /** How many forwards and egresses there are. */
   readonly counts: Readonly<Record<Family, number>>;
+  /** How many forwards of the relay listen. */
+  readonly listening: Readonly<Record<Family, number>>;
 }
 
 export const NOTHING: Rendered = {
   forwards: [],
   egresses: [],
+  relayed: [],
   protected: [],
   announced: [],
-  forwardParts: [],
-  egressParts: [],
+  forwardParts: SortedList.empty(),
+  egressParts: SortedList.empty(),
+  relayedParts: { 4: SortedList.empty(), 6: SortedList.empty() },
   hostParts: { 4: undefined, 6: undefined },
   shared: Shards.empty(),
   counts: { 4: 0, 6: 0 },
+  listening: { 4: 0, 6: 0 },
 };
 
+/** Whether nothing is forwarded by the kernel. The table may be wanted all the same: see {@link needsTable}. */
 export const isEmpty = (rendered: Rendered, family?: Family): boolean =>
   family === undefined ? FAMILIES.every((f) => rendered.counts[f] === 0) : rendered.counts[family] === 0;
+
+/** What the relay listens on is in the table too. */
+export const needsTable = (rendered: Rendered, family: Family): boolean =>
+  rendered.counts[family] + rendered.listening[family] > 0;
 
 export const sharedId = ({ set, key }: Pick<Element, 'set' | 'key'>): string => `${set.family} ${set.name} ${key}`;
 
 /** What all of this needs, in nft's words, so that comparing is comparing text. Takes over from `previous` what is the same object. */
 export function render(desired: HostDesired, previous: Rendered = NOTHING): Rendered {
-  const { forwards, egresses } = desired;
-  const forwardParts = parts(forwards, previous.forwards, previous.forwardParts, forwardPart);
-  const egressParts = parts(egresses, previous.egresses, previous.egressParts, egressPart);
+  const { forwards, egresses, relayed } = desired;
+  const forwardParts = derived(previous.forwardParts, changesOf(previous.forwards, forwards), forwardPart);
+  const egressParts = derived(previous.egressParts, changesOf<PlacedEgress>(previous.egresses, egresses), egressPart);
+  const changed = changesOf(previous.relayed, relayed);
+  const relays = (family: Family) => derived(previous.relayedParts[family], changed, (one) => relayedPart(family, one));
+  const listens = (family: Family) =>
+    changed.come.filter((r) => r.listen.families.includes(family)).length -
+    changed.gone.filter((r) => r.listen.families.includes(family)).length +
+    previous.listening[family];
   const counts = counted(forwardParts, egressParts, previous);
   const host = (family: Family) => {
     if (counts[family] === 0) return undefined;
@@ -56,10 +82,13 @@ export function render(desired: HostDesired, previous: Rendered = NOTHING): Rend
   return {
     forwards,
     egresses,
+    relayed,
     protected: desired.protected,
     announced: desired.announced,
     forwardParts,
     egressParts,
+    relayedParts: { 4: relays(4), 6: relays(6) },
+    listening: { 4: listens(4), 6: listens(6) },
     hostParts: { 4: host(4), 6: host(6) },
     shared: withSharers(previous, forwardParts),
     counts,
@@ -74,79 +103,39 @@ export function* partsOf(rendered: Rendered, family?: Family): Generator<Part> {
   }
   for (const part of rendered.forwardParts) if (family === undefined || part.family === family) yield part;
   for (const part of rendered.egressParts) if (family === undefined || part.family === family) yield part;
+  for (const f of FAMILIES) if (family === undefined || f === family) yield* rendered.relayedParts[f];
 }
 
 /** Every element of a family once. */
 export function* elementsOf(rendered: Rendered, family: Family): Generator<Element> {
   for (const part of partsOf(rendered, family)) {
     yield* part.elements;
-    for (const element of part.shared) if (rendered.shared.get(sharedId(element))?.[0]?.uid === part.uid) yield element;
+    for (const element of part.shared) if (isFirst(rendered.shared.get(sharedId(element)), part)) yield element;
   }
 }
 
-interface Placed {
-  readonly uid: string;
-}
-
-function parts<T extends Placed>(
-  wanted: readonly T[],
-  before: readonly T[],
-  beforeParts: readonly Part[],
-  part: (one: T) => Part,
-): readonly Part[] {
-  if (wanted === before) return beforeParts;
-  const { head, tail } = sameEnds(before, wanted);
-  const middle: Part[] = [];
-  let at = head;
-  for (let i = head; i < wanted.length - tail; i++) {
-    const one = wanted[i] as T;
-    while (at < before.length && (before[at] as T).uid < one.uid) at++;
-    middle.push(before[at] === one ? (beforeParts[at] as Part) : part(one));
-  }
-  const made = beforeParts.slice(0, head).concat(middle, beforeParts.slice(before.length - tail));
-  known.set(made, { before: beforeParts, head, tail });
-  return made;
-}
-
-/** How a list came from another, so that several look only once. */
-const known = new WeakMap<
-  readonly unknown[],
-  { readonly before: readonly unknown[]; readonly head: number; readonly tail: number }
->();
-
-function ends(a: readonly unknown[], b: readonly unknown[]): { readonly head: number; readonly tail: number } {
-  const found = known.get(b);
-  return found?.before === a ? found : sameEnds(a, b);
-}
-
-function counted(forwards: readonly Part[], egresses: readonly Part[], previous: Rendered): Rendered['counts'] {
+function counted(forwards: Listed<Part>, egresses: Listed<Part>, previous: Rendered): Rendered['counts'] {
   const counts = { ...previous.counts };
-  const count = (before: readonly Part[], after: readonly Part[]) => {
-    for (const { was, now } of changedParts(before, after)) {
-      if (was) counts[was.family]--;
-      if (now) counts[now.family]++;
-    }
+  const count = ({ gone, come }: Changes<Part>) => {
+    for (const { family } of gone) counts[family]--;
+    for (const { family } of come) counts[family]++;
   };
-  count(previous.forwardParts, forwards);
-  count(previous.egressParts, egresses);
+  count(changesOf(previous.forwardParts, forwards));
+  count(changesOf(previous.egressParts, egresses));
   return counts;
 }
 
-/** Walks two lists in order of uid, and gives what is not the same object in both. */
+/** What is not the same object in both lists: what it was and what it is now, in order of uid. */
 export function* changedParts(
-  before: readonly Part[],
-  after: readonly Part[],
+  before: Listed<Part>,
+  after: Listed<Part>,
 ): Generator<{ readonly was?: Part; readonly now?: Part }> {
-  if (before === after) return;
-  const { head, tail } = ends(before, after);
-  let [i, j] = [head, head];
-  while (i < before.length - tail || j < after.length - tail) {
-    const was = i < before.length - tail ? before[i] : undefined;
-    const now = j < after.length - tail ? after[j] : undefined;
-    if (was === now) {
-      i++;
-      j++;
-    } else if (was && (!now || was.uid < now.uid)) {
+  const { gone, come } = changesOf(before, after);
+  let [i, j] = [0, 0];
+  for (;;) {
+    const [was, now] = [gone[i], come[j]];
+    if (!was && !now) return;
+    if (was && (!now || was.uid < now.uid)) {
       yield { was };
       i++;
     } else if (now && (!was || now.uid < was.uid)) {
@@ -160,23 +149,42 @@ export function* changedParts(
   }
 }
 
-function withSharers(previous: Rendered, after: readonly Part[]): Shards<Sharers> {
+/** Everybody who needs an element that several may need, in order of uid. */
+export const sharersOf = ({ shared }: Rendered, id: string): readonly Part[] => {
+  const sharers = shared.get(id);
+  return sharers === undefined ? [] : sharers instanceof SortedList ? [...sharers] : [sharers];
+};
+
+/** What an element that several may need says: the first one's value counts. */
+export function sharedSuffix({ shared }: Rendered, id: string): Suffix | undefined {
+  const sharers = shared.get(id);
+  const part = sharers instanceof SortedList ? sharers.first : sharers;
+  return part?.shared.find((element) => sharedId(element) === id)?.suffix;
+}
+
+const isFirst = (sharers: Sharers | undefined, part: Part): boolean =>
+  (sharers instanceof SortedList ? sharers.first : sharers) === part;
+
+function withSharers(previous: Rendered, after: Listed<Part>): Shards<Sharers> {
+  const edits = new Map<string, { readonly gone: Part[]; readonly come: Part[] }>();
+  const edit = (element: Element) => {
+    const id = sharedId(element);
+    const known = edits.get(id);
+    if (known) return known;
+    const made = { gone: [], come: [] };
+    edits.set(id, made);
+    return made;
+  };
+  const { gone, come } = changesOf(previous.forwardParts, after);
+  for (const part of gone) for (const element of part.shared) edit(element).gone.push(part);
+  for (const part of come) for (const element of part.shared) edit(element).come.push(part);
   const changes = new Map<string, Sharers | undefined>();
-  const sharers = (id: string): Sharers => (changes.has(id) ? changes.get(id) : previous.shared.get(id)) ?? [];
-  for (const { was, now } of changedParts(previous.forwardParts, after)) {
-    for (const element of was?.shared ?? []) {
-      const id = sharedId(element);
-      const others = sharers(id).filter((s) => s.uid !== was?.uid);
-      changes.set(id, others.length === 0 ? undefined : others);
-    }
-    for (const element of now?.shared ?? []) {
-      const id = sharedId(element);
-      const all = [...sharers(id), { uid: now?.uid ?? '', element }];
-      changes.set(
-        id,
-        all.sort((a, b) => (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0)),
-      );
-    }
-  }
+  for (const [id, { gone, come }] of edits) changes.set(id, edited(previous.shared.get(id), gone, come));
   return previous.shared.with(changes);
+}
+
+function edited(sharers: Sharers | undefined, gone: readonly Part[], come: readonly Part[]): Sharers | undefined {
+  const before = sharers instanceof SortedList ? sharers : SortedList.from(sharers ? [sharers] : []);
+  const after = before.with({ gone, come });
+  return after.length > 1 ? after : after.first;
 }

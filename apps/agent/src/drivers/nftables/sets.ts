@@ -86,6 +86,8 @@ export type SetName =
   | `allowed-${Place}`
   | `refused-${Place}`
   | `ftp-${PortPlace}`
+  | `relay-${PortPlace}`
+  | `relay-from-${PortPlace}`
   | `own-${FlowKind}`
   | `masq-${FlowKind}`
   | `kept-${FlowKind}`
@@ -150,6 +152,11 @@ function listenerSets(family: Family): SetSpec[] {
     ...KINDS.flatMap(perKind),
     ...PLACES.flatMap(perPlace),
     ...PORT_PLACES.map((place): SetSpec => ({ family, name: `ftp-${place}`, types: types(place), interval: true })),
+    // What the relay listens on: for anyone, and with the networks that it is for.
+    ...PORT_PLACES.flatMap((place): SetSpec[] => [
+      { family, name: `relay-${place}`, types: types(place), interval: true },
+      { family, name: `relay-from-${place}`, types: [...types(place), addr], interval: true },
+    ]),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { Family } from '@gwctl/shared/domain/ip';
-import type { Variant } from '../../filters/filters.js';
+import type { FilterHook, Variant } from '../../filters/filters.js';
 import type { FlowMatch } from '../../system/conntrack.js';
 import type { Plan, Step } from '../driver.js';
 import type { Suffix } from './elements.js';
@@ -61,10 +61,11 @@ export interface ReleaseStep extends Step {
   readonly ways: readonly OwnWay[];
 }
 
-/** Our rule in the FORWARD chain of iptables: exactly one, in first place, or none. */
+/** Our rule in a chain of iptables: exactly one, in first place, or none. */
 export interface CompanionStep extends Step {
   readonly kind: 'companion';
   readonly family: Family;
+  readonly hook: FilterHook;
   readonly variant: Variant;
   readonly wanted: boolean;
   /** How many there are now. */

@@ -119,7 +119,7 @@ export class MemoryHost {
   async reconcile(
     forwards: readonly PlacedForward[],
     guarded: readonly ProtectedListener[] = [SSH],
-    more: Partial<Pick<HostDesired, 'egresses'>> = {},
+    more: Partial<Pick<HostDesired, 'egresses' | 'relayed'>> = {},
   ) {
     const { driver } = this;
     const desired = { forwards, egresses: [], announced: [], relayed: [], protected: guarded, ...more };

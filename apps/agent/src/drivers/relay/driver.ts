@@ -1,0 +1,244 @@
+import type { Counters, TargetHealthWord } from '@gwctl/shared/domain/status';
+import { AppError } from '@gwctl/shared/errors/app-error';
+import { SortedList } from '../../planner/sorted-list.js';
+import type { Health, HostDesired, PlacedRelayed } from '../../planner/types.js';
+import { countForwards, listCarried, removeForwards, setForwards } from '../../relay/client.js';
+import type { ForwardCounts } from '../../relay/engine.js';
+import type { RelayLink } from '../../relay/link.js';
+import type { CarriedRow } from '../../relay/protocol.js';
+import type { RelayState, Supervision } from '../../relay/supervisor.js';
+import { wireForward } from '../../relay/wire-forward.js';
+import type { Detection, DriftFound, Driver, DriverCondition, OnKernelChange, PlacementFinding, Plan } from '../driver.js';
+import { conditions } from './conditions.js';
+import { RelayCounters } from './counters.js';
+import { diff } from './diff.js';
+import { drift } from './drift.js';
+import { findings } from './findings.js';
+import type { Failure, RelayObserved } from './observe.js';
+import { type Rendered, render } from './render.js';
+import type { RelayStep, RemoveStep, SetStep } from './steps.js';
+
+/** The relay's process as the driver uses it; RelaySupervisor is the real one. */
+export interface RelaySource {
+  find(): Promise<RelayLink | undefined>;
+  ensure(): Promise<RelayLink>;
+  draining(): Promise<readonly RelayLink[]>;
+  supervise(supervision: Supervision): void;
+  unsupervise(): void;
+  need(needed: boolean): void;
+  state(): RelayState;
+  processes(): Promise<ReadonlySet<number>>;
+  stop(): Promise<void>;
+}
+
+export interface RelayDriverOptions {
+  readonly relay: RelaySource;
+  /** Whether a relay can be run here, found out by opening an engine in earnest. */
+  readonly trial: () => Promise<Detection>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Tells the relay's process what to carry. The README beside this file says how it finds and keeps that process. */
+export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
+  readonly name = 'relay';
+  readonly capabilities = {
+    families: [4, 6],
+    protocols: ['tcp', 'udp', 'tcp+udp'],
+    portRanges: true,
+    targets: Number.MAX_SAFE_INTEGER,
+    affinityTargets: Number.MAX_SAFE_INTEGER,
+    announce: false,
+    ftp: false,
+    clampMss: false,
+    egress: false,
+    kind: 'relay',
+  } as const;
+  readonly #options: RelayDriverOptions;
+  readonly #counters = new RelayCounters();
+  #carried: Map<string, CarriedRow> | undefined;
+  #failures = new Map<string, Failure>();
+  /** What was last wanted: a relay that is started again after a death gets it at once. Changes no answer of diff. */
+  #wanted = SortedList.empty<PlacedRelayed>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RelayDriverOptions) {
+    this.#options = options;
+  }
+
+  async detect(): Promise<Detection> {
+    const running = (await this.#options.relay.find())?.hello;
+    if (running) return { supported: true, detail: `a relay runs (pid ${running.pid}, ${running.engine} engine)` };
+    return this.#options.trial();
+  }
+
+  render(desired: HostDesired, previous?: Rendered): Rendered {
+    return render(desired, previous);
+  }
+
+  observe(): Promise<RelayObserved> {
+    return this.#inTurn(async () => {
+      this.#carried = undefined;
+      const { relay } = this.#options;
+      const rows = await this.#list(await relay.find()).catch(async (error: unknown) => {
+        // It ended while it was asked.
+        if (error instanceof AppError && error.reason === 'RELAY_GONE') return this.#list(await relay.find());
+        throw error;
+      });
+      this.#carried = new Map(rows.map((row) => [row.uid, row]));
+      return this.#observed(this.#carried, true);
+    });
+  }
+
+  mirror(): RelayObserved | undefined {
+    return this.#carried && this.#observed(this.#carried, false);
+  }
+
+  diff(rendered: Rendered, observed: RelayObserved): Plan<RelayStep> {
+    this.#wanted = rendered.relayed;
+    this.#options.relay.need(rendered.relayed.length > 0);
+    return diff(rendered, observed);
+  }
+
+  apply({ steps }: Plan<RelayStep>): Promise<void> {
+    return this.#inTurn(async () => {
+      const { relay } = this.#options;
+      const removes = steps.filter((s): s is RemoveStep => s.kind === 'relay-remove').map((s) => s.uid);
+      const sets = steps.filter((s): s is SetStep => s.kind === 'relay-set').map((s) => s.forward);
+      const before = this.#carried;
+      this.#carried = undefined;
+      // Without a relay nothing is there that could be removed.
+      const link = sets.length > 0 ? await relay.ensure() : await relay.find();
+      const carried = new Map(before ?? []);
+      if (link) {
+        await removeForwards(link, removes);
+        await this.#set(link, sets, carried);
+      }
+      for (const uid of removes) carried.delete(uid);
+      for (const uid of removes) this.#failures.delete(uid);
+      this.#carried = carried;
+    });
+  }
+
+  drift(applied: Rendered, observed: RelayObserved): readonly DriftFound[] {
+    return drift(applied, observed);
+  }
+
+  conditions(observed: RelayObserved): readonly DriverCondition[] {
+    return conditions(observed);
+  }
+
+  findings(applied: Rendered, observed: RelayObserved): readonly PlacementFinding[] {
+    return findings(applied, observed);
+  }
+
+  targetHealth({ carried }: RelayObserved): ReadonlyMap<string, ReadonlyMap<string, Health>> {
+    return new Map(
+      [...carried].map(([uid, { targets }]) => [uid, new Map(targets.map((t) => [`${t.address} ${t.port}`, healthOf(t)]))]),
+    );
+  }
+
+  /** Of what is wanted now. Packets are datagrams: of TCP there are none. */
+  async counters(): Promise<ReadonlyMap<string, Counters>> {
+    const { relay } = this.#options;
+    const [listening, draining] = await Promise.all([relay.find(), relay.draining()]);
+    const counts = new Map<number, readonly ForwardCounts[]>();
+    try {
+      for (const link of listening ? [listening, ...draining] : draining) counts.set(link.hello.pid, await countForwards(link));
+    } finally {
+      for (const link of draining) link.close();
+    }
+    const byUid = this.#counters.update(counts);
+    return new Map(
+      this.#wanted.flatMap(({ uid, key }) => {
+        const counted = byUid.get(uid);
+        return counted ? [[key, counted] as const] : [];
+      }),
+    );
+  }
+
+  async cleanUp(): Promise<void> {
+    this.#wanted = SortedList.empty();
+    await this.#options.relay.stop();
+    this.#carried = undefined;
+    this.#failures.clear();
+  }
+
+  /** From here on the relay is looked after: one of another build is replaced, one that dies is started again. */
+  watch(onChange: OnKernelChange): { close(): void } {
+    const { relay } = this.#options;
+    relay.supervise({
+      wanted: () => this.#wanted,
+      restored: (link) => this.#restore(link),
+      notify: () => onChange({}),
+    });
+    return { close: () => relay.unsupervise() };
+  }
+
+  /** Process ids whose sockets are ours. */
+  processes(): Promise<ReadonlySet<number>> {
+    return this.#options.relay.processes();
+  }
+
+  async #list(link: RelayLink | undefined): Promise<readonly CarriedRow[]> {
+    return link ? listCarried(link) : [];
+  }
+
+  #restore(link: RelayLink): Promise<void> {
+    return this.#inTurn(async () => {
+      const carried = new Map<string, CarriedRow>();
+      this.#carried = undefined;
+      await this.#set(link, [...this.#wanted], carried);
+      this.#carried = carried;
+    });
+  }
+
+  /** Sets, reads back, and notes in `carried` what came of it. One that the relay refuses is noted and concerns no other. */
+  async #set(link: RelayLink, forwards: readonly PlacedRelayed[], carried: Map<string, CarriedRow>): Promise<void> {
+    if (forwards.length === 0) return;
+    const failures = await setForwards(link, forwards);
+    const rows = new Map(
+      (
+        await listCarried(
+          link,
+          forwards.map((f) => f.uid),
+        )
+      ).map((row) => [row.uid, row]),
+    );
+    const failed = new Map(failures.map((f) => [f.uid, f]));
+    for (const forward of forwards) {
+      const { uid } = forward;
+      const { digest } = wireForward(forward);
+      const row = rows.get(uid);
+      const failure = failed.get(uid);
+      if (row) carried.set(uid, row);
+      else carried.delete(uid);
+      if (failure) this.#failures.set(uid, { digest, reason: failure.reason, message: failure.message });
+      else if (row?.digest === digest) this.#failures.delete(uid);
+      else throw notAsWanted(uid);
+    }
+  }
+
+  #observed(carried: ReadonlyMap<string, CarriedRow>, fresh: boolean): RelayObserved {
+    const { relay, now } = this.#options;
+    return { carried, failures: this.#failures, fresh, state: relay.state(), now: now() };
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(run);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
+function healthOf(target: { readonly health: TargetHealthWord; readonly trouble?: string; readonly rttUs?: number }): Health {
+  const { health, trouble, rttUs } = target;
+  return { state: health, ...(trouble === undefined ? {} : { trouble }), ...(rttUs === undefined ? {} : { rttUs }) };
+}
+
+const notAsWanted = (uid: string) =>
+  new AppError({
+    code: 'INTERNAL',
+    reason: 'RELAY_NOT_AS_WANTED',
+    message: `the relay took forward ${uid} and does not carry it as wanted`,
+  });

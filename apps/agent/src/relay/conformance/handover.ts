@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { loadRelayLibc } from '../../system/native/relay-libc.js';
+import type { Engine, ListeningSocket } from '../engine.js';
+import { type EngineUnderTest, freePorts, type Stage, to, useStage } from './stage.js';
+
+/** fcntl(2): another descriptor of the same socket, as one that another process passed on. */
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Listening sockets go from one engine to its successor: nobody is refused, and what exists goes on to its end. */
+export function handoverSuite(under: EngineUnderTest): void {
+  describe('handing over', () => {
+    const on = useStage(under);
+
+    it('refuses nobody and cuts nobody while a successor takes over', async () => {
+      const stage = on();
+      const [port, first] = [await freePorts(2), await freePorts(2)];
+      for (const each of [first, first + 1]) (await stage.service('127.0.0.1', each)).echo();
+      const forward = stage.forward({ port, last: port + 1, targets: [to({ address: '127.0.0.1', port: first })] });
+      const old = await opened(stage, under, []);
+      expect(await old.set(forward)).toBeUndefined();
+      const held = stage.connect(port).send('x');
+      expect(await held.read(1)).toBe('x');
+      const next = await opened(stage, under, passedOn(await old.listening()));
+      expect(await next.set(forward)).toBeUndefined();
+      const during = served(stage, [port, port + 1], 20);
+      let gone = false;
+      const drained = old.drain().then(() => {
+        gone = true;
+      });
+      await Promise.all([...during, ...served(stage, [port, port + 1], 20)]);
+      expect(await held.send('y').read(1)).toBe('y');
+      expect(gone).toBe(false);
+      expect((await held.end().rest()).toString()).toBe('');
+      await drained;
+      await old.stop();
+      await Promise.all(served(stage, [port, port + 1], 5));
+      expect((await next.counts()).map((c) => c.uid)).toEqual([stage.uid]);
+    });
+
+    it('gives what it does not have any more to nobody', async () => {
+      const stage = on();
+      const [service, port] = [(await stage.service()).echo(), await freePorts()];
+      const old = await opened(stage, under, []);
+      await old.set(stage.forward({ port, targets: [to(service)] }));
+      const next = await opened(stage, under, passedOn(await old.listening()));
+      await next.set(stage.forward({ port, targets: [to(service)] }));
+      await old.drain();
+      await old.stop();
+      await next.remove(stage.uid);
+      await expect(stage.connect(port).ending()).rejects.toThrow('ECONNREFUSED');
+    });
+
+    it('answers UDP clients of the old one, and of the new one', async () => {
+      const stage = on();
+      const [there, port] = [(await stage.datagrams()).echo(), await freePorts()];
+      const forward = stage.forward({ port, transports: ['udp'], targets: [to(there)], udpIdleTimeout: 300 });
+      const listener = { address: '127.0.0.1', port };
+      const old = await opened(stage, under, []);
+      await old.set(forward);
+      const client = await stage.datagrams();
+      client.send('one', listener);
+      expect(await client.text()).toBe('one');
+      const next = await opened(stage, under, passedOn(await old.listening()));
+      expect(await next.set(forward)).toBeUndefined();
+      const drained = old.drain();
+      // Until the old one has stopped to receive, either may get it; none may lose it.
+      for (let i = 0; i < 20; i++) {
+        client.send(`${i}`, listener);
+        expect(await client.next()).toMatchObject({ data: Buffer.from(`${i}`), port });
+      }
+      await drained;
+      await old.stop();
+      client.send('last', listener);
+      expect(await client.text()).toBe('last');
+      expect((await next.counts()).map((c) => [c.uid, c.flows > 0])).toEqual([[stage.uid, true]]);
+    });
+  });
+}
+
+async function opened(stage: Stage, under: EngineUnderTest, inherited: readonly ListeningSocket[]): Promise<Engine> {
+  const engine = await under.open({ inherited });
+  stage.later(() => void engine.stop());
+  return engine;
+}
+
+function passedOn(sockets: readonly ListeningSocket[]): readonly ListeningSocket[] {
+  expect(sockets.length).toBeGreaterThan(0);
+  const libc = loadRelayLibc();
+  return sockets.map((socket) => {
+    const fd = libc.fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
+    expect(fd).toBeGreaterThan(0);
+    return { ...socket, fd };
+  });
+}
+
+/** Clients, as many for each port, that were served when their promise resolves. */
+function served(stage: Stage, ports: readonly number[], count: number): readonly Promise<void>[] {
+  return ports.flatMap((port) =>
+    Array.from({ length: count }, async () => {
+      expect((await stage.connect(port).end('x').rest()).toString()).toBe('x');
+    }),
+  );
+}

@@ -1,0 +1,22 @@
+import { describe } from 'vitest';
+import { changesSuite } from './changes.js';
+import { connectingSuite } from './connecting.js';
+import { handoverSuite } from './handover.js';
+import { type IntegritySize, integritySuite } from './integrity.js';
+import { proxySuite } from './proxy.js';
+import type { EngineUnderTest } from './stage.js';
+import { tcpSuite } from './tcp.js';
+import { udpSuite } from './udp.js';
+
+/** What both engines must do alike, with real sockets on loopback addresses: as unprivileged as anybody. */
+export function engineSuite(name: string, under: EngineUnderTest, size: IntegritySize): void {
+  describe(`${name} engine`, () => {
+    tcpSuite(under);
+    connectingSuite(under);
+    proxySuite(under);
+    changesSuite(under);
+    udpSuite(under);
+    handoverSuite(under);
+    integritySuite(under, size);
+  });
+}

@@ -1,0 +1,306 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError } from '@gwctl/shared/errors/app-error';
+import type { Logger } from '@gwctl/shared/logging/logger';
+import type { Clock, Timer } from '../clock.js';
+import type { StartDetached } from '../system/detached-process.js';
+import { stopRelay, upgradeRelay } from './client.js';
+import type { EngineUse } from './engine.js';
+import { RelayLink } from './link.js';
+import { legacyLine } from './process/inheritance.js';
+import { begun } from './process/successor.js';
+import { type EndingReason, type Hello, PROTOCOL } from './protocol.js';
+import { drainingPid, type RelayPaths } from './relay-paths.js';
+import type { RelayedForward } from './types.js';
+import { wireForward } from './wire-forward.js';
+
+/** Milliseconds. A relay that lived shorter than this is not started again at once when it dies. */
+const LONG_ENOUGH = 10_000;
+const FIRST_WAIT = 100;
+const LONGEST_WAIT = 30_000;
+
+/** How a relay is started. */
+export interface RelayProgram {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Names the program as it is on the disk now (see build-id.ts). */
+  readonly build: () => Promise<string>;
+}
+
+/** What a relay took with it when it died. */
+export interface Loss {
+  readonly pid: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** Open when it last said so, at most a good second earlier; undefined where it never did. */
+  readonly open: Pick<EngineUse, 'connections' | 'clients'> | undefined;
+  /** When another one listened, with everything carried again. */
+  readonly again?: number;
+}
+
+/** How the relay stands, for conditions. */
+export interface RelayState {
+  /** Of the one that listens. */
+  readonly hello: Hello | undefined;
+  readonly use: EngineUse | undefined;
+  /** The last one. */
+  readonly loss: Loss | undefined;
+  /** Why none runs although one should. */
+  readonly trouble: string | undefined;
+  /** Why an older program still runs. */
+  readonly upgradeTrouble: string | undefined;
+  /** Relays that gave up their listeners and go on with what flows through them. */
+  readonly draining: readonly number[];
+}
+
+/** What the supervisor asks and tells whoever has the relay looked after. */
+export interface Supervision {
+  /** What a relay that is started again is to carry from its first moment on. */
+  readonly wanted: () => Iterable<RelayedForward>;
+  /** One was started again: see to it that it carries what it should. */
+  readonly restored: (link: RelayLink) => Promise<void>;
+  /** Something about the relay changed. */
+  readonly notify: () => void;
+}
+
+export interface SupervisorOptions {
+  readonly paths: RelayPaths;
+  readonly program: RelayProgram;
+  readonly start: StartDetached;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The agent's side of the relay's life: finds the one that runs or starts one, replaces one of another build, and starts it again when it
+ * dies. Merely looking ({@link find}) starts and replaces nothing, until {@link supervise} was called.
+ */
+export class RelaySupervisor {
+  readonly #options: SupervisorOptions;
+  readonly #pids = new Set<number>();
+  /** Those that need not be replaced: just started, or tried in vain. */
+  readonly #settled = new Set<number>();
+  #link: RelayLink | undefined;
+  #since = 0;
+  #use: EngineUse | undefined;
+  #loss: Loss | undefined;
+  #trouble: string | undefined;
+  #upgradeTrouble: string | undefined;
+  #draining: readonly number[] = [];
+  /** A relay is to run at all times. */
+  #needed = false;
+  #turn: Promise<unknown> = Promise.resolve();
+  #deaths = 0;
+  #notBefore = 0;
+  #timer: Timer | undefined;
+  #supervision: Supervision | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** From now on the relay is this process's to look after. */
+  supervise(supervision: Supervision): void {
+    this.#supervision = supervision;
+  }
+
+  unsupervise(): void {
+    this.#supervision = undefined;
+    this.#timer?.cancel();
+  }
+
+  /** Whether there is anything to carry: a relay that dies is started again only then. */
+  need(needed: boolean): void {
+    this.#needed = needed;
+    if (!needed) this.#trouble = undefined;
+  }
+
+  state(): RelayState {
+    return {
+      hello: this.#link?.hello,
+      use: this.#link && this.#use,
+      loss: this.#loss,
+      trouble: this.#trouble,
+      upgradeTrouble: this.#upgradeTrouble,
+      draining: this.#draining,
+    };
+  }
+
+  /** The one that listens, if one does. */
+  find(): Promise<RelayLink | undefined> {
+    return this.#inTurn(() => this.#found());
+  }
+
+  /** The one that listens, which is started where none does. Throws RELAY_DOWN while one that keeps dying rests. */
+  ensure(): Promise<RelayLink> {
+    return this.#inTurn(async () => (await this.#found()) ?? (await this.#started()));
+  }
+
+  /** Process ids of relays of ours, as far as they were seen: what they listen on is no stranger's. */
+  async processes(): Promise<ReadonlySet<number>> {
+    await this.find();
+    for (const file of await entriesOf(this.#options.paths.directory)) {
+      const pid = drainingPid(file);
+      if (pid !== undefined) this.#pids.add(pid);
+    }
+    return this.#pids;
+  }
+
+  /** Links to those that drain; whoever asks closes them. */
+  async draining(): Promise<readonly RelayLink[]> {
+    const { paths, clock, log } = this.#options;
+    const links: RelayLink[] = [];
+    for (const file of await entriesOf(paths.directory)) {
+      if (drainingPid(file) === undefined) continue;
+      const socket = join(paths.directory, file);
+      const link = await RelayLink.open({ socket, clock, log });
+      if (link) links.push(link);
+      else await rm(socket, { force: true });
+    }
+    this.#draining = links.map((l) => l.hello.pid);
+    for (const pid of this.#draining) this.#pids.add(pid);
+    return links;
+  }
+
+  /** Ends every relay of this state directory, whatever flows through it. */
+  async stop(): Promise<void> {
+    this.unsupervise();
+    this.need(false);
+    const all = [await this.find(), ...(await this.draining())];
+    await Promise.all(all.map((link) => link && stopRelay(link)));
+    this.#draining = [];
+  }
+
+  async #found(): Promise<RelayLink | undefined> {
+    if (!this.#link?.alive) this.#link = await this.#opened();
+    const link = this.#link;
+    if (!link || !this.#supervision || this.#settled.has(link.hello.pid)) return link;
+    return this.#upToDate(link);
+  }
+
+  async #opened(): Promise<RelayLink | undefined> {
+    const { paths, clock, log } = this.#options;
+    const link = await RelayLink.open({ socket: paths.socket, clock, log });
+    if (!link) return undefined;
+    this.#pids.add(link.hello.pid);
+    this.#since = clock.monotonic();
+    this.#use = undefined;
+    this.#trouble = undefined;
+    link.onEvent((event) => {
+      if (event.event === 'use') this.#use = event.use;
+      if (event.event !== 'ending' && this.#link === link) this.#supervision?.notify();
+    });
+    void link.closed.then((why) => this.#gone(link, why));
+    return link;
+  }
+
+  /** Replaces a relay that runs another program than is on the disk. Where that fails the old one goes on. */
+  async #upToDate(link: RelayLink): Promise<RelayLink | undefined> {
+    const { program, log } = this.#options;
+    const { pid, build, protocol } = link.hello;
+    this.#settled.add(pid);
+    if (build === (await program.build())) return link;
+    try {
+      const successor = await upgradeRelay(link, program);
+      this.#pids.add(successor.pid);
+      this.#settled.add(successor.pid);
+      log.info({ pid, successor: successor.pid }, 'the relay was replaced by one of this version; what flows through it goes on');
+      await link.untilClosed();
+      this.#upgradeTrouble = undefined;
+      this.#draining = [...this.#draining, pid];
+      this.#link = await this.#opened();
+      return this.#link;
+    } catch (error) {
+      this.#upgradeTrouble = AppError.from(error).message;
+      log.error({ err: error, pid }, 'the relay could not be replaced by one of this version; the older one goes on');
+      if (protocol === PROTOCOL) return link;
+      throw error;
+    }
+  }
+
+  async #started(): Promise<RelayLink> {
+    const { program, start, paths, clock, log } = this.#options;
+    const wait = this.#notBefore - clock.monotonic();
+    if (wait > 0) throw down(`${this.#trouble ?? 'it keeps ending'}; it is started again in ${Math.ceil(wait / 1000)} s`);
+    try {
+      const began = await start({ program: program.program, args: program.args, log: paths.log });
+      this.#pids.add(began.pid);
+      // It listens as soon as it is there, before anybody has spoken to it.
+      const forwards = [...(this.#supervision?.wanted() ?? [])].map(wireForward);
+      await begun(began, legacyLine({ sockets: [], forwards }), clock);
+      this.#settled.add(began.pid);
+      const link = await this.#opened();
+      if (!link) throw down('it ended as soon as it listened');
+      this.#link = link;
+      log.info({ pid: link.hello.pid, engine: link.hello.engine }, 'a relay was started');
+      return link;
+    } catch (error) {
+      this.#rest();
+      this.#trouble = AppError.from(error).message;
+      throw error;
+    }
+  }
+
+  #gone(link: RelayLink, why: EndingReason | undefined): void {
+    const { clock, log } = this.#options;
+    if (this.#link !== link) return;
+    this.#link = undefined;
+    const { pid } = link.hello;
+    if (why === 'upgraded') return;
+    if (why === undefined) {
+      this.#loss = { pid, at: clock.now(), open: this.#use };
+      this.#trouble = `the relay (pid ${pid}) ended unexpectedly`;
+      log.error({ pid, open: this.#use }, 'the relay ended unexpectedly');
+      if (clock.monotonic() - this.#since < LONG_ENOUGH) this.#rest();
+      else this.#deaths = 0;
+    }
+    if (this.#supervision && this.#needed) this.#restartWhenDue();
+  }
+
+  #rest(): void {
+    this.#notBefore = this.#options.clock.monotonic() + Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.#deaths, 10));
+    this.#deaths++;
+  }
+
+  #restartWhenDue(): void {
+    const { clock, log } = this.#options;
+    this.#timer?.cancel();
+    this.#timer = clock.after(Math.max(0, this.#notBefore - clock.monotonic()), () => {
+      this.#restart().catch((error: unknown) => {
+        log.error({ err: error }, 'the relay could not be started again; it is tried once more');
+        if (this.#supervision && this.#needed) this.#restartWhenDue();
+        this.#supervision?.notify();
+      });
+    });
+  }
+
+  async #restart(): Promise<void> {
+    const supervision = this.#supervision;
+    if (!supervision || !this.#needed) return;
+    await supervision.restored(await this.ensure());
+    if (this.#loss && this.#loss.again === undefined) this.#loss = { ...this.#loss, again: this.#options.clock.now() };
+    supervision.notify();
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(run);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
+async function entriesOf(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+const down = (why: string) =>
+  new AppError({
+    code: 'UNAVAILABLE',
+    reason: 'RELAY_DOWN',
+    message: `no relay runs: ${why}; see relay.log in the state directory`,
+  });
