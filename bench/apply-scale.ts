@@ -1,9 +1,10 @@
 /**
  * One forward more on a gateway that has 0, 1,000, 10,000 and 40,000: from the change being sent to the agent until its word that it is
- * applied and verified, beside a bare `nft add element` into a map of the same size in the same run. Then the first load of 40,000
- * beside `nft -f` of the very same rules, and what the agent needs in memory and, idle, of a processor.
+ * applied and verified, beside a bare `nft add element` into a map of the same size in the same run; where there was none before, the
+ * whole table comes with it, so beside `nft -f` of the table of one forward as well. Then the first load of 40,000 beside `nft -f` of
+ * the very same rules, and what the agent needs in memory and, idle, of a processor.
  *
- *     npm run bench -- apply-scale [--driver nftables|iptables-nft|iptables-legacy] [--forwards 40000]
+ *     npm run bench -- apply-scale [--driver nftables|iptables-nft|iptables-legacy] [--forwards 40000] [--sizes 0,1000,40000] [--idle 60]
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,13 +16,20 @@ import { type Figure, percentile, report } from './report.js';
 import type { PlaneAnswer, PlaneCommand } from './support/plane-main.js';
 
 const { values } = parseArgs({
-  options: { driver: { type: 'string', default: 'nftables' }, forwards: { type: 'string', default: '40000' } },
+  options: {
+    driver: { type: 'string', default: 'nftables' },
+    forwards: { type: 'string', default: '40000' },
+    sizes: { type: 'string' },
+    idle: { type: 'string', default: '60' },
+  },
 });
 const { driver } = values;
 const MOST = Number(values.forwards);
-const SIZES = [0, 1000, 10_000, MOST].filter((n, i, all) => n <= MOST && all.indexOf(n) === i);
+const SIZES = (values.sizes?.split(',').map(Number) ?? [0, 1000, 10_000, MOST]).filter(
+  (n, i, all) => n <= MOST && all.indexOf(n) === i,
+);
 const SAMPLES = 30;
-const IDLE_SECONDS = 60;
+const IDLE_SECONDS = Number(values.idle);
 
 const lab = await Lab.create({
   name: 'apply-scale',
@@ -157,6 +165,7 @@ try {
     note({ name: `remove_one_at_${n}_p50`, value: percentile(removals, 0.5), unit: 'ms' });
     note({ name: `nft_add_element_at_${n}_p50`, value: reference, unit: 'ms' });
     note({ name: `add_one_at_${n}_vs_nft_add_element`, value: p50 / reference, unit: 'ratio', goal: '<=3' });
+    if (n === 0 && driver === 'nftables') await fromNothing(bench, p50);
     if (n === MOST) await atMost(bench, load);
     await bench.stop();
   }
@@ -165,6 +174,22 @@ try {
   report('apply-scale', figures);
 } finally {
   await lab.destroy();
+}
+
+/** The first forward of a gateway brings the whole table: a bare nft that does the same takes this long. */
+async function fromNothing(bench: Bench, added: number): Promise<void> {
+  const { host } = bench;
+  const rules = join(lab.path, 'one.nft');
+  await bench.ask({ op: 'load', forwards: 1 });
+  await host.exec(['bash', '-c', `nft -s list table ip gwctl > ${rules}`]);
+  const once = `watch nft -f ${rules}; nft delete table ip gwctl`;
+  const times = await timed(
+    host,
+    `${STOPWATCH}; export -f watch; unshare --net bash -c 'for i in $(seq 1 ${SAMPLES}); do ${once}; done'`,
+  );
+  const reference = percentile(times, 0.5);
+  note({ name: 'nft_f_of_one_forward_p50', value: reference, unit: 'ms' });
+  note({ name: 'add_one_at_0_vs_nft_f_of_one_forward', value: added / reference, unit: 'ratio', goal: '<=3' });
 }
 
 /** What only matters when the gateway is full. */

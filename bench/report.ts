@@ -2,7 +2,7 @@
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ms' | 'ratio' | 'per second' | 'MiB' | 'percent';
+  readonly unit: 'ms' | 'seconds' | 'ratio' | 'per second' | 'MiB' | 'percent' | 'count';
   readonly goal?: string;
 }
 

@@ -32,6 +32,7 @@ requirePrograms(
     'dig',
     'nginx',
     'openssl',
+    'tcpdump',
   ],
   'npm test',
 );

@@ -177,6 +177,8 @@ const PACKAGES = {
   named: 'bind9',
   dig: 'bind9-dnsutils',
   nginx: 'nginx',
+  haproxy: 'haproxy',
+  socat: 'socat',
   openssl: 'openssl',
 };
 
