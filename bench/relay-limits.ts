@@ -54,6 +54,8 @@ const trials: Readonly<Record<(typeof TRIALS)[number], (options: TrialOptions) =
     note('descriptors_256_served_later', result.servedLater, 'count', engine === 'native' ? `>=${LATE}` : undefined);
     // Node.js cannot leave a connection in the listener's queue, so the portable engine ends those it has no room for.
     note('descriptors_256_refused', result.refused, 'count', engine === 'native' ? '<=0' : undefined);
+    note('descriptors_256_other_forward_connects', result.others, 'count', '>=1');
+    note('descriptors_256_other_forward_failed', result.othersFailed, 'count', '<=0');
     noteStood('descriptors_256', result, '<=20');
   },
   'half-open': async (options) => {

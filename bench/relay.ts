@@ -65,6 +65,15 @@ try {
   const past = direct(first);
 
   const results = new Results();
+  const measure = async (subject: Subject, part: Part) => {
+    try {
+      results.add(subject === past ? 'direct' : subject.proxy.name, await round({ load, target }, subject, part, times));
+    } catch (error) {
+      // One that fails is missing from the table; what was measured of the others is not lost.
+      process.stderr.write(`${part}: ${(error as Error).message}\n`);
+      process.exitCode = 1;
+    }
+  };
   for (const part of parts) {
     const took = performance.now();
     const takers = subjects.filter((s) => part !== 'udp' || s.proxy.udp);
@@ -74,9 +83,7 @@ try {
     const warm = { throughput: 200, latency: 200, short: 300, udp: 200 };
     if (part !== 'idle') for (const subject of turns) await round({ load, target }, subject, part, warm);
     const many = Number(options.rounds ?? rounds[part]);
-    for (let n = 0; n < many; n++)
-      for (const subject of n % 2 ? turns.toReversed() : turns)
-        results.add(subject === past ? 'direct' : subject.proxy.name, await round({ load, target }, subject, part, times));
+    for (let n = 0; n < many; n++) for (const subject of n % 2 ? turns.toReversed() : turns) await measure(subject, part);
     process.stderr.write(`${part}: ${Math.round((performance.now() - took) / 1000)} s\n`);
   }
   process.stderr.write(`\n${table(results, options.markdown)}\n\n`);

@@ -64,10 +64,13 @@ async function udp({ load }: Bench, subject: Subject, bytes: number, ms: number)
   return { [`udp_${bytes}`]: rate, [`udp_lost_${bytes}`]: answer.failed ?? 0 };
 }
 
-/** Idle connections that fit: each takes two descriptors, and HAProxy sets some aside for pipes; socat has a process for each. */
+/**
+ * Idle connections that fit: each takes two descriptors; HAProxy sets some aside for pipes, our relay a quarter for other forwards; socat has
+ * a process for each.
+ */
 function fitting({ proxy, pids }: Subject, connections: number): number {
   if (proxy.name === 'socat') return connections / 10;
-  const each = proxy.name === 'haproxy-splice' ? 2.5 : 2;
+  const each = { 'haproxy-splice': 2.5, ours: 2.75, portable: 2.75 }[proxy.name as string] ?? 2;
   return Math.min(connections, ...pids.map((pid) => Math.floor((descriptorLimit(pid) - 2000) / each)));
 }
 
@@ -76,11 +79,13 @@ async function idle({ load }: Bench, subject: Subject, connections: number): Pro
   const few = fitting(subject, connections);
   const total = () => subject.pids.reduce((sum, pid) => sum + memoryMiB(pid), 0);
   const before = total();
-  const { count } = await load.run({
-    ...{ op: 'hold', from: CLIENTS, to: subject.to, port: subject.proxy.ports.echo },
-    ...{ count: few, echo: true, ms: 30_000 },
-  });
-  if (count !== few) throw new Error(`${subject.proxy.name}: ${count} of ${few} idle connections answered`);
+  const { proxy, to } = subject;
+  const hold = { op: 'hold', from: CLIENTS, to, port: proxy.ports.echo, count: few, echo: true, ms: 60_000 } as const;
+  const { count, failed, ms = 0 } = await load.run(hold);
+  if (count !== few) {
+    await load.run({ op: 'release' });
+    throw new Error(`${proxy.name}: ${count} of ${few} idle connections answered, ${failed} failed, in ${Math.round(ms)} ms`);
+  }
   await pause(3000);
   const idleMiB = before + ((total() - before) * connections) / few;
   await load.run({ op: 'release' });

@@ -31,10 +31,11 @@ describe('the native engine', () => {
   it('lets clients wait, and refuses none, while there are too few descriptors', async () => {
     const result = await fewDescriptors(options(), 256, 300);
     // Two for each, and what the process itself needs and keeps in reserve.
-    expect(result.served).toBeGreaterThan(40);
+    expect(result.served).toBeGreaterThan(30);
     expect(result.served).toBeLessThan(128);
     expect(result.refused).toBe(0);
     expect(result.servedLater).toBe(LATE);
+    expect(result).toMatchObject({ others: expect.toSatisfy((n: number) => n > 10), othersFailed: 0 });
     expect(result.use.descriptors).toBeLessThan(256);
     expectStood(result, { memoryMiB: 30 });
   });
@@ -64,7 +65,7 @@ describe('the native engine', () => {
 describe('the portable engine', () => {
   it('ends those it has no descriptors for, which Node.js cannot leave waiting, and serves the others', async () => {
     const result = await fewDescriptors(trying('portable'), 256, 300);
-    expect(result.served).toBeGreaterThan(40);
+    expect(result.served).toBeGreaterThan(30);
     expect(result.served + result.refused).toBe(300);
     expect(result.use.descriptors).toBeLessThan(256);
     expectStood(result, { memoryMiB: 60 });

@@ -17,6 +17,8 @@ const ADD = ['--gateway', 'gw1', '--interface', 'enp1s0', '--allow', scenario1.l
 /** The longest that an attempt may take, in milliseconds, shorter than the second after which a lost SYN is sent again. */
 const AT_ONCE = 900;
 
+const ROUNDS = process.env.GWCTL_LONG ? 25 : 2;
+
 interface Shown {
   readonly state: string;
   readonly driver: string;
@@ -65,9 +67,9 @@ describe.each(['iptables-nft', 'nftables'] as const)('from %s to the relay and b
   };
   const nothingLost = async (probers: readonly Prober[]): Promise<void> => {
     const reports = await Promise.all(probers.map((p) => p.stop()));
-    for (const report of reports) expect(report, 'what the prober saw').toMatchObject({ lost: 0, refused: 0, broken: 0 });
+    for (const report of reports) expect(report, JSON.stringify(report)).toMatchObject({ lost: 0, refused: 0, broken: 0 });
     expect(reports[1]?.survived).toBe(true);
-    expect(reports[0]?.succeeded).toBeGreaterThan(100);
+    expect(reports[0]?.succeeded).toBeGreaterThan(20);
   };
   const gateway = () => world.lab.host('gw1');
   const isListening = () => gateway().isListening(scenario1.sshPort);
@@ -139,12 +141,13 @@ describe.each(['iptables-nft', 'nftables'] as const)('from %s to the relay and b
     await server.stop();
   });
 
-  it('goes both ways twice more under short connections alone, which keep nothing of the old driver in place', async () => {
+  it('goes both ways again and again under short connections alone, which keep nothing of the old driver in place', async () => {
     const server = await world.serve('gitbucket', target);
     const to = { to: scenario1.gateway, port: scenario1.sshPort, timeoutMs: AT_ONCE, rate: 200 };
     const prober = await world.lab.host('client').prober(to).start().settled();
-    for (const kind of ['relay', 'kernel', 'relay', 'kernel'] as const) await carriedBy(kind);
-    expect(await prober.stop()).toMatchObject({ lost: 0, refused: 0, broken: 0 });
+    for (let round = 0; round < ROUNDS; round++) for (const kind of ['relay', 'kernel'] as const) await carriedBy(kind);
+    const report = await prober.stop();
+    expect(report, JSON.stringify(report)).toMatchObject({ lost: 0, refused: 0, broken: 0 });
     await server.stop();
   });
 
@@ -162,8 +165,10 @@ describe.each(['iptables-nft', 'nftables'] as const)('from %s to the relay and b
   });
 
   it('leaves nothing of ours after its deletion from the relay, and the rest byte for byte', async () => {
+    const server = await world.serve('gitbucket', target);
     await carriedBy('relay');
     await world.gwctl(['forward', 'delete', 'gitbucket-ssh', '--wait=60s']);
+    await server.stop();
     await waitFor(async () => !isListening(), { what: 'the relay has let go of its port' });
     await waitFor(async () => !/gwctl/i.test(JSON.stringify(await world.lab.snapshotRules('gw1', { without: null }))), {
       what: 'nothing of gwctl is in the packet filters',

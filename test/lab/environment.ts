@@ -6,6 +6,8 @@ export type LabMode = 'root' | 'user';
 /** Real programs that cannot run where an ordinary user is mapped to root, and why. */
 export const needsRealRoot = {
   sshd: 'sshd changes to an unprivileged user before and after login; a user namespace with one mapped user has no other',
+  wideTransaction:
+    'only root of the host itself may send the kernel a transaction of more than net.core.wmem_max bytes (SO_SNDBUFFORCE, netlink(7))',
   otherUsers: 'runs programs as another user of the system; a user namespace with one mapped user has no other',
 } as const;
 export type RealRootReason = keyof typeof needsRealRoot;

@@ -39,7 +39,6 @@ export const SOCK_NONBLOCK = 0x800;
 export const IPPROTO_TCP = 6;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
-export const MSG_WAITFORONE = 0x10000;
 export const EAGAIN = 11;
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;
@@ -74,10 +73,9 @@ export function address(ip: string, port: number): Buffer {
 
 const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
-export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_LINGER = 13;
-export const SO_RCVTIMEO = 20;
+const SO_RCVTIMEO = 20;
 
 export function setInt(fd: number, option: number, value: number, level = SOL_SOCKET): void {
   must(setsockopt(fd, level, option, Buffer.from(Int32Array.of(value).buffer), 4), 'setsockopt');
@@ -110,10 +108,6 @@ export class Poll {
 
   add(fd: number, events: number): void {
     this.#ctl(1, fd, events);
-  }
-
-  remove(fd: number): void {
-    this.#ctl(2, fd, 0);
   }
 
   /** Waits at most so long (-1: for ever) and gives each that is ready to `on`. */
@@ -176,9 +170,5 @@ export class Messages {
   reset(i: number): void {
     this.#vectors.writeUInt32LE(this.bytes, i * 16 + 8);
     this.#headers.writeUInt32LE(this.named ? 16 : 0, i * 64 + 8);
-  }
-
-  setLength(length: number): void {
-    for (let i = 0; i < this.count; i++) this.#vectors.writeUInt32LE(length, i * 16 + 8);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What a relay must stand: each trial starts a relay of its own with two forwards, presses on one of them, and looks at what
+ * What a relay must stand: each trial starts a relay of its own with some forwards, presses on them, and looks at what
  * that does to the control socket, to memory, and to a client of the other.
  */
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { type RelayForward, RelayProcess, type RelayUse } from './relay-process.
 import { CLIENTS, GATEWAY, type SiteHost, TARGET } from './site.js';
 import { descriptorLimit, memoryMiB } from './usage.js';
 
-const [PRESSED, POURED, OTHER] = [12_001, 14_001, 12_002];
+const [PRESSED, ALSO_PRESSED, POURED, OTHER] = [12_001, 12_002, 14_001, 12_003];
 
 /** What held true while the pressure lasted. */
 export interface Stood {
@@ -61,12 +61,13 @@ class Trial {
     const to = { listen: GATEWAY, target: TARGET };
     await relay.set([
       { uid: 'pressed', ...to, port: PRESSED, ...options.pressed },
+      { uid: 'also-pressed', ...to, port: ALSO_PRESSED },
       { uid: 'poured', ...to, port: POURED },
       { uid: 'other', ...to, port: OTHER },
     ]);
     // Each of the two forwards has a target process of its own: it is the relay that one might disturb the other in.
     const targets = await Promise.all([
-      Target.start(lab.host('target'), { echo: [PRESSED], pour: [POURED] }),
+      Target.start(lab.host('target'), { echo: [PRESSED, ALSO_PRESSED], pour: [POURED] }),
       Target.start(lab.host('target'), { echo: [OTHER] }),
     ]);
     const [load, other] = [await Load.start(lab.host('client')), await Load.start(lab.host('client'))];
@@ -135,21 +136,28 @@ class Trial {
 }
 
 /** Connections at a time that the limit of descriptors leaves room for: two each, and some for everything else. */
-export const roomFor = (wanted: number, limit: number): number => Math.min(wanted, Math.floor((limit - 500) / 2));
+const roomFor = (wanted: number, limit: number): number => Math.min(wanted, Math.floor((limit - 500) / 2));
 
-/** So many connections at a time, each of which had an answer and some of which go on to have one. */
+/**
+ * So many connections at a time, half of them on each of two forwards since none may take all; each had an answer, and some go on to
+ * have one.
+ */
 export function concurrent(
   options: TrialOptions,
   wanted: number,
 ): Promise<Stood & { readonly open: number; readonly asked: number }> {
   return Trial.run(options, async (trial) => {
-    const count = roomFor(wanted, descriptorLimit(trial.relay.pid));
-    const hold = { op: 'hold', from: CLIENTS, to: GATEWAY, port: PRESSED, count, echo: true, ms: 30_000 } as const;
-    const { count: open = 0 } = await trial.load.run(hold);
+    const asked = roomFor(wanted, descriptorLimit(trial.relay.pid));
+    const hold = { op: 'hold', from: CLIENTS, to: GATEWAY, echo: true, ms: 30_000 } as const;
+    const half = Math.floor(asked / 2);
+    const more = await Load.start(options.lab.host('client'));
+    const first = await trial.load.run({ ...hold, port: PRESSED, count: half });
+    const second = await more.run({ ...hold, port: ALSO_PRESSED, count: asked - half });
     const exchanging = trial.load.run({ op: 'exchange', concurrency: 1, ms: options.measureMs });
     const stood = await trial.stood();
     await exchanging;
-    return { ...stood, open, asked: count };
+    await more.stop();
+    return { ...stood, open: (first.count ?? 0) + (second.count ?? 0), asked };
   });
 }
 
@@ -164,7 +172,16 @@ export function fewDescriptors(
   options: TrialOptions,
   limit: number,
   clients: number,
-): Promise<Stood & { readonly served: number; readonly refused: number; readonly servedLater: number; readonly use: RelayUse }> {
+): Promise<
+  Stood & {
+    readonly served: number;
+    readonly refused: number;
+    readonly servedLater: number;
+    readonly othersFailed: number;
+    readonly others: number;
+    readonly use: RelayUse;
+  }
+> {
   return Trial.run({ ...options, descriptors: limit }, async (trial) => {
     const waiting = await Load.start(options.lab.host('client'));
     const hold = { op: 'hold', from: CLIENTS, to: GATEWAY, port: PRESSED, echo: true } as const;
@@ -172,12 +189,20 @@ export function fewDescriptors(
     const second = await waiting.run({ ...hold, count: LATE, ms: 500 });
     const stood = await trial.stood();
     const use = await trial.relay.use();
+    // A share of the descriptors is not for one forward alone.
+    const others = await trial.load.run({ op: 'short', to: GATEWAY, port: OTHER, concurrency: 4, ms: 500 });
     const served = (first.count ?? 0) + (second.count ?? 0);
     await trial.load.run({ op: 'release' });
     const later = await waiting.run({ op: 'await', ms: 5000 });
     await waiting.stop();
     const refused = (first.failed ?? 0) + (later.failed ?? 0);
-    return { ...stood, served, refused, servedLater: (later.count ?? 0) - (second.count ?? 0), use };
+    return {
+      ...stood,
+      served,
+      refused,
+      servedLater: (later.count ?? 0) - (second.count ?? 0),
+      ...{ others: others.count ?? 0, othersFailed: others.failed ?? 0, use },
+    };
   });
 }
 

@@ -39,6 +39,8 @@ export interface Spread {
 /** Forwards, what the planner says of each, and what packets do while they are in place. */
 export interface State {
   readonly name: string;
+  /** Whether nftables needs a transaction of thousands of elements for it. */
+  readonly wide?: boolean;
   readonly forwards: readonly WantedForward[];
   readonly egresses?: readonly WantedEgress[];
   readonly names?: Readonly<Record<string, readonly string[]>>;

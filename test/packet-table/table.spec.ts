@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Lab } from '../lab/index.js';
+import { rootOnly } from '../lab/root-only.js';
 import { dropByDefault } from './foreign.js';
 import { Gateway } from './gateway.js';
 import { measured, resultOf } from './measuring.js';
+import type { State } from './rows.js';
 import { SERVERS, STATES } from './states.js';
 import { DRIVERS, type TableHost, topology } from './topology.js';
 
@@ -19,7 +21,7 @@ describe.each(DRIVERS)('the packet table with %s', (driver) => {
   });
   afterAll(() => lab.destroy());
 
-  it.each(STATES)('$name', async ({ forwards, egresses = [], names = {}, unhealthy = [], refused, rows, spreads = [] }) => {
+  const holds = async ({ forwards, egresses = [], names = {}, unhealthy = [], refused, rows, spreads = [] }: State) => {
     const rest = { egresses, names, unhealthy };
     const { verdicts } = await gateway.want(forwards, rest);
     const expected = [...forwards.map((f) => [f.name, 'place']), ...egresses.map((e) => [e.name, 'place-egress'])];
@@ -34,7 +36,13 @@ describe.each(DRIVERS)('the packet table with %s', (driver) => {
     // What flows of the state before lived on may still go now; after that there is nothing left to do.
     await gateway.want(forwards, { ...rest, fresh: true });
     expect((await gateway.want(forwards, { ...rest, fresh: true })).steps, 'steps when nothing changed').toEqual([]);
-  });
+  };
+
+  for (const state of STATES) {
+    const check = () => holds(state);
+    if (state.wide && driver === 'nftables') rootOnly(state.name, 'wideTransaction', check);
+    else it(state.name, check);
+  }
 
   it('leaves nothing once nothing is wanted', async () => {
     await gateway.want([]);

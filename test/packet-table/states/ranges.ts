@@ -81,6 +81,7 @@ export function ranges(n: Net): readonly State[] {
     },
     {
       name: 'a range of thousands of ports',
+      wide: true,
       forwards: [
         forward(`${join(n.vip, '10000-14095')}/tcp`, join(n.t10, 20000), { name: 'the widest, nobody there' }),
         forward(`${join(n.vip, '30000-33000')}/udp`, join(n.t31, 4020)),

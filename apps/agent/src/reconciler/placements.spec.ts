@@ -1,72 +1,67 @@
-import { parseTrafficSpec } from '@gwctl/shared/domain/forward';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { SortedList } from '../planner/sorted-list.js';
-import type { Judgement, Verdict } from '../planner/types.js';
+import type { Judgement } from '../planner/types.js';
 import { relayed } from '../testing/relayed.js';
 import { type Circumstances, Placements } from './placements.js';
 
-const parsed = parseTrafficSpec({
-  listen: { address: '203.0.113.10', interface: '', protocol: 'tcp', ports: { first: 8080, last: 8080 }, announce: false },
-  targets: [{ host: '10.0.0.10', port: 80, weight: 1 }],
-  allowSources: [],
-  driver: 'relay',
-  onChange: 'drain',
-  enabled: true,
-  takeover: false,
-  affinity: 'none',
-  helper: 'auto',
-  clampMss: false,
-});
-if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-const spec = parsed.value;
-const forward = relayed();
+const forward = relayed({ uid: 'u1' });
+const judgement: Judgement = {
+  uid: 'u1',
+  generation: 1,
+  name: 'one',
+  verdict: {
+    kind: 'relay',
+    forward,
+    reason: 'RELAY_CHOSEN',
+    because: 'it asks for it',
+    clientAddress: 'no',
+    targets: [{ host: '10.0.0.10', address: '10.0.0.10', port: 80 }],
+    addresses: [],
+    remarks: [],
+  },
+};
 
-const verdict = (over: Partial<Verdict & { readonly kind: 'relay' }> = {}): Verdict => ({
-  kind: 'relay',
-  forward,
-  reason: 'RELAY_CHOSEN',
-  because: 'the forward asks for it (driver relay)',
-  clientAddress: 'no: the target sees the gateway',
-  targets: [],
-  addresses: [],
-  remarks: [],
-  ...over,
-});
+const judgements = SortedList.from([judgement]);
 
-function status(of: Verdict, is: Circumstances = {}) {
-  const judgement: Judgement = { uid: forward.uid, generation: 1, name: 'f', spec, verdict: of };
-  const placements = new Placements({ driver: 'nftables', clock: { now: () => 1_000 } });
-  const { statuses } = placements.build(SortedList.from([judgement]), { of: () => is, concerned: 'all' });
-  return statuses.get(forward.uid);
+function build(is: Circumstances, placements = new Placements({ driver: 'relay', clock: { now: () => 1 } })) {
+  const built = placements.build(judgements, { of: () => is, concerned: new Set(['u1']) });
+  return { placements, changed: [...built.changed], status: built.statuses.get('u1') };
 }
 
-it('says that the relay carries a forward, and why, without calling it degraded', () => {
-  expect(status(verdict())).toMatchObject({
-    state: 'ACTIVE',
-    driver: 'relay',
-    clientAddress: 'no: the target sees the gateway',
-    conditions: [
-      { type: 'Carrier', status: 'true', reason: 'RELAY_CHOSEN', message: expect.stringContaining('driver relay') },
-      { type: 'Applied', status: 'true' },
-    ],
+describe('a forward that could not be made as wanted', () => {
+  const finding = { type: 'Applied', status: 'false', reason: 'PORT_IN_USE', message: 'port 80 is taken' } as const;
+
+  it('is rejected with the reason where nothing is there instead', () => {
+    expect(build({ findings: [{ ...finding, instead: 'nothing' }] }).status).toMatchObject({
+      state: 'REJECTED',
+      conditions: [{ ...finding, since: 1 }],
+      violations: [{ field: 'spec.listen', description: 'port 80 is taken' }],
+    });
+  });
+
+  it('is degraded where it goes on as it was before', () => {
+    const { status } = build({ findings: [{ ...finding, instead: 'older' }] });
+    expect(status).toMatchObject({ state: 'DEGRADED', conditions: [{ reason: 'PORT_IN_USE' }] });
+    expect(status?.conditions[0]?.message).toContain('what it was before is still in place');
   });
 });
 
-it('says so beside what degrades it', () => {
-  const remark = { type: 'TargetsHealthy', status: 'false', reason: 'TARGET_UNHEALTHY', message: 'down' } as const;
-  expect(status(verdict({ reason: 'RELAY_NEEDED', remarks: [remark] }))).toMatchObject({
-    state: 'DEGRADED',
-    conditions: [remark, { type: 'Carrier', reason: 'RELAY_NEEDED' }, { type: 'Applied' }],
+describe('the health of targets', () => {
+  const felt = (state: 'healthy' | 'unhealthy', rttUs: number): Circumstances => ({
+    targets: new Map([['10.0.0.10 80', { state, rttUs }]]),
   });
-});
 
-it.each([
-  ['older', 'DEGRADED'],
-  ['nothing', 'REJECTED'],
-] as const)('tells a forward that the relay could not take, with %s in its place, as %s', (instead, state) => {
-  const condition = { type: 'Applied', status: 'false', reason: 'PORT_IN_USE', message: 'in use' } as const;
-  expect(status(verdict(), { findings: [{ ...condition, instead }] })).toMatchObject({
-    state,
-    conditions: [{ reason: 'PORT_IN_USE' }],
+  it('is what connections showed, where nobody else knows', () => {
+    expect(build(felt('healthy', 5)).status?.targets).toEqual([
+      { host: '10.0.0.10', address: '10.0.0.10', port: 80, health: { state: 'healthy', rttUs: 5 } },
+    ]);
+  });
+
+  it('is news when it turns, and not when a connection merely took longer', () => {
+    const first = build(felt('healthy', 5));
+    expect(build(felt('healthy', 9), first.placements).changed).toEqual([]);
+    const second = build(felt('unhealthy', 9), first.placements);
+    expect(second.changed).toEqual(['u1']);
+    expect(second.status?.targets[0]?.health?.state).toBe('unhealthy');
   });
 });

@@ -282,7 +282,7 @@ export class Reconciler {
     if (observed !== undefined && driver.targetHealth) {
       const before = this.health;
       this.health = driver.targetHealth(observed);
-      this.felt = new Set([...before.keys(), ...this.health.keys()]);
+      if (this.health !== before) this.felt = new Set([...before.keys(), ...this.health.keys()]);
     }
     const { epoch, revision } = look.view;
     this.report(look, undefined, { epoch, revision });

@@ -14,7 +14,7 @@ import { drainingPid, type RelayPaths } from './relay-paths.js';
 import type { RelayedForward } from './types.js';
 import { wireForward } from './wire-forward.js';
 
-/** Milliseconds. A relay that lived shorter than this is not started again at once when it dies. */
+/** Milliseconds. A relay that lived shorter than this and dies again is not started again at once. */
 const LONG_ENOUGH = 10_000;
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 30_000;
@@ -251,14 +251,17 @@ export class RelaySupervisor {
       this.#loss = { pid, at: clock.now(), open: this.#use };
       this.#trouble = `the relay (pid ${pid}) ended unexpectedly`;
       log.error({ pid, open: this.#use }, 'the relay ended unexpectedly');
-      if (clock.monotonic() - this.#since < LONG_ENOUGH) this.#rest();
-      else this.#deaths = 0;
+      // Once may happen: then nobody waits.
+      if (clock.monotonic() - this.#since >= LONG_ENOUGH) this.#deaths = 0;
+      if (this.#deaths > 0) this.#rest();
+      else this.#deaths = 1;
     }
     if (this.#supervision && this.#needed) this.#restartWhenDue();
   }
 
   #rest(): void {
-    this.#notBefore = this.#options.clock.monotonic() + Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.#deaths, 10));
+    this.#notBefore =
+      this.#options.clock.monotonic() + Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(Math.max(0, this.#deaths - 1), 10));
     this.#deaths++;
   }
 

@@ -22,7 +22,7 @@ function diffFamily(rendered: FamilyRendered, observed: FamilyObserved, all: Obs
   const { family } = rendered;
   const leaving = isEmpty(rendered);
   // What is left of the acceptance of flows is left on purpose, until they have ended.
-  const lingering = leaving && observed.lingering === true;
+  const lingering = lingers(rendered, observed);
   const rules = diffRules(rendered, observed);
   const flows = flowChanges(rendered, observed, rules);
   const whenIdle = rules.some((s) => s.onlyWhenIdle);
@@ -42,6 +42,7 @@ function diffFamily(rendered: FamilyRendered, observed: FamilyObserved, all: Obs
           verifyStep(
             rendered,
             TABLES.filter((t) => written.has(t)),
+            lingering,
           ),
         ];
   const steps = { look, companion, opens, rules, verify, closes, forwarding, flows };
@@ -99,13 +100,21 @@ const lookStep = (family: Family, flows: readonly FlowsStep[]): IptablesStep => 
   ignoring: flows.map((f) => f.match),
 });
 
-const verifyStep = (expect: FamilyRendered, tables: readonly TableName[]): IptablesStep => ({
+/**
+ * Whether the acceptance of flows stays although nothing is forwarded: while some are alive, and where the relay takes over from the
+ * kernel, which may still have new ones until nat is written. Whether any is alive tells a later look.
+ */
+const lingers = (rendered: FamilyRendered, { lingering, tables }: FamilyObserved): boolean =>
+  isEmpty(rendered) && (lingering === true || (rendered.relayed.size > 0 && tables.nat.chains.has(CHAINS.dispatch)));
+
+const verifyStep = (expect: FamilyRendered, tables: readonly TableName[], lingering: boolean): IptablesStep => ({
   kind: 'verify',
   title: `read back ${expect.family === 6 ? 'ip6 ' : ''}${tables.join(', ')}`,
   family: expect.family,
   forwards: [],
   tables,
   expect,
+  lingering,
 });
 
 function forwardingSteps(leaving: boolean, { family, forwarding }: FamilyObserved): ForwardingStep[] {
@@ -132,7 +141,7 @@ export function diffRules(rendered: FamilyRendered, observed: FamilyObserved): R
   const changes = { raw: compare('raw'), mangle: compare('mangle'), nat: compare('nat') };
   const { raw, mangle, nat } = changes;
   const input = compare('filter', inputPart);
-  const filter = isEmpty(rendered) && observed.lingering ? NOTHING : compare('filter', forwardPart);
+  const filter = lingers(rendered, observed) ? NOTHING : compare('filter', forwardPart);
   const onlyWhenIdle = isEmpty(rendered) && acceptsFlows(observed.tables) && !onlyAccepts(observed.tables);
   const opened = holdOpenings(changes);
   return [

@@ -78,13 +78,13 @@ export class Execution {
     if (this.#now) this.#now = { ...this.#now, filters: withCompanion(this.#now.filters, step) };
   }
 
-  async #writeAndVerify({ family, expect, tables: written }: VerifyStep): Promise<void> {
+  async #writeAndVerify({ family, expect, tables: written, lingering }: VerifyStep): Promise<void> {
     await this.#write(family);
     const before = this.#now?.families.find((f) => f.family === family);
     // Without knowing what was there before, all is read.
     const tables = before?.tables ?? observeTables(await this.#options.tables(family).read(TABLES));
     const forwarding = await this.#options.forwarding(family).read();
-    const seen: FamilyObserved = { family, tables, forwarding, ...(before?.lingering ? { lingering: true } : {}) };
+    const seen: FamilyObserved = { family, tables, forwarding, ...(lingering ? { lingering } : {}) };
     // What flows still live on is not wrong.
     const kept = this.#idle.get(family) === false;
     const wrong = diffRules(expect, seen).filter((s) => written.includes(s.table) && !(kept && s.table === 'filter'));

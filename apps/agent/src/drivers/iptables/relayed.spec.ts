@@ -133,6 +133,31 @@ describe('what the relay listens on', () => {
     expect(tables.rules('filter')).toEqual([HOOKS[1], ACCEPT]);
   });
 
+  it('takes over from the kernel before what flows of the kernel live on goes', async () => {
+    await reconcile({ forwards: [placed()] });
+    const { plan } = await reconcile({ relayed: [relayed({ uid: placed().uid, port: 443 })] });
+    expect(plan.steps.map((s) => s.kind)).not.toContain('ip-forward');
+    expect(tables.rules('nat')).toEqual([]);
+    expect(tables.rules('filter').some((r) => r.startsWith('GWCTL-FWD'))).toBe(true);
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
+    // A look tells that there are none.
+    await driver.observe();
+    await reconcile({ relayed: [relayed({ uid: placed().uid, port: 443 })] });
+    expect(tables.rules('filter')).toEqual([HOOKS[1], ACCEPT]);
+    expect(sysctl.values.get('net.ipv4.ip_forward')).toBe('0');
+  });
+
+  it('is there before the kernel forwards again, which it does at once', async () => {
+    await reconcile({ relayed: [relayed({ uid: placed().uid, port: 443 })] });
+    const { plan } = await reconcile({ forwards: [placed()] });
+    const at = (title: RegExp) => plan.steps.findIndex((s) => title.test(s.title));
+    expect(at(/^filter: fill GWCTL-FWD/)).toBeLessThan(at(/ip_forward to 1/));
+    expect(at(/ip_forward to 1/)).toBeLessThan(at(/^nat: /));
+    expect(at(/^nat: /)).toBeLessThan(at(/^filter: remove GWCTL-IN/));
+    expect(tables.rules('mangle').some((r) => r.includes('GWCTL-RLY'))).toBe(false);
+    expect((await reconcile({ forwards: [placed()] })).plan.steps).toEqual([]);
+  });
+
   it('is taken apart by address and port where there are many', async () => {
     const many = Array.from({ length: 40 }, (_, n) => relayed({ uid: uidOf(n + 10), port: 2_000 + 300 * n }));
     await reconcile({ relayed: many });

@@ -35,6 +35,8 @@ export interface VerifyStep extends Step {
   readonly family: Family;
   readonly tables: readonly TableName[];
   readonly expect: FamilyRendered;
+  /** The acceptance of flows stays. */
+  readonly lingering: boolean;
 }
 
 /** Our one rule in a hook of the other variant, where that drops. */

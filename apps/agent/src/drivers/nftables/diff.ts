@@ -4,6 +4,7 @@ import { FORWARDING_KEYS } from '../host-conditions.js';
 import { type Comparison, compare, patchAfter, type SetChange } from './compare.js';
 import { flowChanges } from './flow-changes.js';
 import type { Observed, ObservedTable, ObservedTables, OwnWay } from './observe.js';
+import { type Around, besideRelay, inOrder } from './order.js';
 import { elementsOf, isEmpty, needsTable, type Rendered } from './render.js';
 import { FAMILIES, POOL_CHAINS } from './sets.js';
 import type { CompanionStep, ForwardingStep, NftablesPlan, NftablesStep, TableStep } from './steps.js';
@@ -17,15 +18,19 @@ export function diff(rendered: Rendered, observed: Observed): NftablesPlan {
   const comparison = compare(rendered, observed);
   const table = tableSteps(rendered, observed, comparison);
   const flows = flowChanges(rendered, observed);
-  const { ways } = comparison;
-  const shared = FAMILIES.map((family) => {
+  // What the relay takes over may still have new flows with the kernel until that is written: whether any is alive tells a later look.
+  const taken = (way: OwnWay) => rendered.listening[way.set.family] > 0 && !isLoose(way, observed);
+  const ways = comparison.ways.filter((w) => !taken(w));
+  const shared = FAMILIES.map((family): Around => {
     const leaving = isEmpty(rendered, family);
+    const inputs = inputSteps(rendered, observed, family);
+    if (leaving && waysIn(comparison, family).some(taken)) return { family, leaving, inputs, companions: [], forwarding: [] };
     const onlyWhenIdle = leaving && ways.some((w) => w.set.family === family);
     return {
       family,
       leaving,
       companions: companionSteps({ family, hook: 'FORWARD', leaving, filters: observed.filters, onlyWhenIdle }),
-      inputs: inputSteps(rendered, observed, family),
+      inputs,
       forwarding: forwardingSteps(family, leaving, observed, onlyWhenIdle),
     };
   });
@@ -53,75 +58,20 @@ export function diff(rendered: Rendered, observed: Observed): NftablesPlan {
   return { steps: [...steps, ...changes.afterwards, ...flows] };
 }
 
-/** What a family needs outside its table. */
-interface Around {
-  readonly family: Family;
-  readonly leaving: boolean;
-  readonly companions: readonly CompanionStep[];
-  readonly inputs: readonly CompanionStep[];
-  readonly forwarding: readonly ForwardingStep[];
-}
-
-interface Order {
-  readonly rules: readonly NftablesStep[];
-  /** Once the rules are known to be there. */
-  readonly afterwards: readonly NftablesStep[];
-}
-
-function inOrder(shared: readonly Around[], table: readonly TableStep[], release: readonly NftablesStep[]): Order {
-  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
-  return {
-    // Off while the rules still keep other traffic out, on once they are known to.
-    rules: [
-      ...leaving.flatMap((s) => s.forwarding),
-      ...leaving.flatMap((s) => s.companions),
-      ...table,
-      ...release,
-      ...staying.flatMap((s) => s.companions),
-      ...shared.flatMap((s) => s.inputs),
-    ],
-    afterwards: staying.flatMap((s) => s.forwarding),
-  };
-}
-
-/**
- * Where the relay listens, or is to: who has new flows changes in one transaction, once whoever gets them can carry them; what those
- * needed who had them goes after that.
- */
-function besideRelay(shared: readonly Around[], table: readonly TableStep[], release: readonly NftablesStep[]): Order {
-  const [leaving, staying] = [shared.filter((s) => s.leaving), shared.filter((s) => !s.leaving)];
-  const inputs = shared.flatMap((s) => s.inputs);
-  // Others' traffic is kept out before forwarding is on, and let through after it is off.
-  const first = table.filter((s) => s.kind === 'rebuild' || (s.kind === 'closed' && s.closed));
-  const last = table.filter((s) => s.kind === 'closed' && !s.closed);
-  return {
-    rules: [
-      ...first,
-      ...inputs.filter((s) => s.wanted),
-      ...staying.flatMap((s) => s.companions),
-      ...staying.flatMap((s) => s.forwarding),
-      ...table.filter((s) => !first.includes(s) && !last.includes(s)),
-      ...release,
-      ...leaving.flatMap((s) => s.forwarding),
-      ...leaving.flatMap((s) => s.companions),
-      ...last,
-      ...inputs.filter((s) => !s.wanted),
-    ],
-    afterwards: [],
-  };
-}
-
 /** Whether the relay listens now, as the table says. */
 const relayListens = ({ base, tables }: Observed, family: Family): boolean =>
   base.listening[family] > 0 || [...(tables[family]?.patch.keys() ?? [])].some((set) => set.name.startsWith('relay-'));
 
 /** What is still to do of what the kernel holds, as titles; flows and forwarding aside. `idle`: where no flow keeps anything in place. */
 export function remaining(rendered: Rendered, observed: Observed, idle: ReadonlySet<Family>): string[] {
-  const titles = tableSteps(rendered, observed, compare(rendered, observed)).map((s) => s.title);
+  const comparison = compare(rendered, observed);
+  // With the last way just released, others' traffic is let through by a later plan, once forwarding is known to be off.
+  const steps = tableSteps(rendered, observed, comparison).filter((s) => s.kind !== 'closed' || !isEmpty(rendered, s.family));
+  const titles = steps.map((s) => s.title);
   for (const family of FAMILIES) {
     const leaving = isEmpty(rendered, family);
     titles.push(...inputSteps(rendered, observed, family).map((s) => s.title));
-    if (leaving && !idle.has(family)) continue;
+    if (leaving && (!idle.has(family) || waysIn(comparison, family).length > 0)) continue;
     if (!needsTable(rendered, family) && observed.tables[family]) titles.push(titleOf(family, 'remove the table'));
     const forward = { family, hook: 'FORWARD', leaving, filters: observed.filters, onlyWhenIdle: false } as const;
     titles.push(...companionSteps(forward).map((s) => s.title));
@@ -154,6 +104,10 @@ function closedAfter(rendered: Rendered, observed: Observed, family: Family, kep
   const stays = needsTable(rendered, family) && kept.length === 0;
   return !stays && (observed.tables[family]?.closed ?? false);
 }
+
+/** Whether nobody wanted it any more before, either. */
+const isLoose = ({ set, key }: OwnWay, { tables }: Observed): boolean =>
+  tables[set.family]?.patch.get(set)?.get(key)?.is !== undefined;
 
 const waysIn = ({ ways }: Comparison, family: Family): readonly OwnWay[] => ways.filter((w) => w.set.family === family);
 

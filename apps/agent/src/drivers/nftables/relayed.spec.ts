@@ -59,6 +59,58 @@ describe('what the relay listens on', () => {
   });
 });
 
+describe('a forward that changes hands', () => {
+  const moved = relayed({ uid: placed().uid, port: 443 });
+  const DROP = { policy: 'DROP', rules: [] } as const;
+  beforeEach(() => {
+    host.sysctl.values.set('net.ipv4.ip_forward', '0');
+    for (const chain of ['forward', 'input'] as const) host.filters[chain].set('nft', DROP);
+  });
+  const kinds = (plan: { readonly steps: readonly { readonly kind: string; readonly title: string }[] }) =>
+    plan.steps.map((s) => (s.kind === 'companion' || s.kind === 'ip-forward' ? s.title : s.kind));
+  const [into, outOf] = ['accept our flows first in', 'remove our rule from'].map(
+    (t) => (hook: string) => `iptables-nft: ${t} ${hook}`,
+  );
+
+  it('goes to the relay once it is let in; what flows of the kernel live on goes later', async () => {
+    await host.reconcile([placed()]);
+    const { committed } = host.nft;
+    const before = committed.length;
+    const { plan } = await relay(moved);
+    const elements = plan.steps.filter((s) => s.kind === 'elements').map((s) => s.kind);
+    expect(kinds(plan)).toEqual(['elements', into?.('INPUT'), ...elements.slice(1), 'verify']);
+    // What interval sets hold is seen a moment later than all else, so that it comes before.
+    expect(committed.slice(before)).toHaveLength(2);
+    expect(committed[before]).toEqual([expect.stringMatching(/^add element ip gwctl relay-at /)]);
+    expect(host.filters.forward.get('nft')?.rules).toEqual([COMPANION]);
+    expect(host.sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
+    const { plan: later } = await relay(moved);
+    expect(kinds(later)).toEqual([
+      'look-for-flows',
+      'release',
+      'set net.ipv4.ip_forward back to 0',
+      outOf?.('FORWARD'),
+      'verify',
+    ]);
+    expect(host.filters.forward.get('nft')?.rules).toEqual([]);
+    expect(host.sysctl.values.get('net.ipv4.ip_forward')).toBe('0');
+    // What keeps others out goes once forwarding is off, and then there is nothing left to do.
+    await relay(moved);
+    expect((await relay(moved)).plan.steps).toEqual([]);
+  });
+
+  it('goes to the kernel in one transaction, once that can forward, and the relay is let in until then', async () => {
+    await relay(moved);
+    const before = host.nft.committed.length;
+    const { plan } = await host.reconcile([placed()]);
+    const elements = plan.steps.filter((s) => s.kind === 'elements').map((s) => s.kind);
+    const ready = ['closed', into?.('FORWARD'), 'set net.ipv4.ip_forward to 1'];
+    expect(kinds(plan)).toEqual([...ready, ...elements, outOf?.('INPUT'), 'verify']);
+    expect(host.nft.committed).toHaveLength(before + 2);
+    expect((await host.reconcile([placed()])).plan.steps).toEqual([]);
+  });
+});
+
 describe("others' filters of what comes to the gateway", () => {
   const DROP = { policy: 'DROP', rules: ['-i lo -j ACCEPT'] } as const;
 

@@ -1,4 +1,4 @@
-import type { Counters, TargetHealthWord } from '@gwctl/shared/domain/status';
+import type { Counters } from '@gwctl/shared/domain/status';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { SortedList } from '../../planner/sorted-list.js';
 import type { Health, HostDesired, PlacedRelayed } from '../../planner/types.js';
@@ -60,6 +60,9 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
   #failures = new Map<string, Failure>();
   /** What was last wanted: a relay that is started again after a death gets it at once. Changes no answer of diff. */
   #wanted = SortedList.empty<PlacedRelayed>();
+  #health:
+    | { readonly of: RelayObserved['carried']; readonly found: ReadonlyMap<string, ReadonlyMap<string, Health>> }
+    | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: RelayDriverOptions) {
@@ -132,10 +135,10 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
     return findings(applied, observed);
   }
 
+  /** The same map for as long as nothing was read or applied since. */
   targetHealth({ carried }: RelayObserved): ReadonlyMap<string, ReadonlyMap<string, Health>> {
-    return new Map(
-      [...carried].map(([uid, { targets }]) => [uid, new Map(targets.map((t) => [`${t.address} ${t.port}`, healthOf(t)]))]),
-    );
+    if (this.#health?.of !== carried) this.#health = { of: carried, found: healthOf(carried) };
+    return this.#health.found;
   }
 
   /** Of what is wanted now. Packets are datagrams: of TCP there are none. */
@@ -231,9 +234,18 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
   }
 }
 
-function healthOf(target: { readonly health: TargetHealthWord; readonly trouble?: string; readonly rttUs?: number }): Health {
-  const { health, trouble, rttUs } = target;
-  return { state: health, ...(trouble === undefined ? {} : { trouble }), ...(rttUs === undefined ? {} : { rttUs }) };
+function healthOf(carried: RelayObserved['carried']): ReadonlyMap<string, ReadonlyMap<string, Health>> {
+  return new Map(
+    [...carried].map(([uid, { targets }]) => [
+      uid,
+      new Map(
+        targets.map(({ address, port, health, trouble, rttUs }) => [
+          `${address} ${port}`,
+          { state: health, ...(trouble === undefined ? {} : { trouble }), ...(rttUs === undefined ? {} : { rttUs }) },
+        ]),
+      ),
+    ]),
+  );
 }
 
 const notAsWanted = (uid: string) =>
