@@ -5,7 +5,7 @@ import { type Comparison, compare, patchAfter, type SetChange } from './compare.
 import { flowChanges } from './flow-changes.js';
 import type { Observed, ObservedTable, ObservedTables, OwnWay } from './observe.js';
 import { type Around, besideRelay, inOrder } from './order.js';
-import { elementsOf, isEmpty, needsTable, type Rendered } from './render.js';
+import { isEmpty, needsTable, type Rendered } from './render.js';
 import { FAMILIES, POOL_CHAINS } from './sets.js';
 import type { CompanionStep, ForwardingStep, NftablesPlan, NftablesStep, TableStep } from './steps.js';
 
@@ -85,13 +85,6 @@ export function wantsClosed({ forwarding, forwarding6 }: Observed, family: Famil
   return state !== undefined && (!state.on || state.ours);
 }
 
-/** Without keeping any: there may be hundreds of thousands. */
-function countOf(all: Iterable<unknown>): number {
-  let count = 0;
-  for (const _ of all) count++;
-  return count;
-}
-
 /** Neither there nor usable: all of it is written. */
 const isWhole = (table: ObservedTable | undefined): table is ObservedTable => table !== undefined && table.defects.length === 0;
 
@@ -121,8 +114,8 @@ function tableSteps(rendered: Rendered, observed: Observed, comparison: Comparis
     const closed = closedAfter(rendered, observed, family, kept);
     if (!isWhole(table)) {
       if (leaving && kept.length === 0) continue;
-      const count = countOf(elementsOf(rendered, family)) + kept.length;
-      const what = `${table ? 'rewrite' : 'add'} the table (${rendered.counts[family]} forwards, ${elementsText(count)})`;
+      // How many elements these are is not worth making all of them once more.
+      const what = `${table ? 'rewrite' : 'add'} the table (${forwardsText(rendered.counts[family])})`;
       const forwards = rendered.forwardParts.filter((p) => p.family === family).map((p) => p.key);
       steps.push({ kind: 'rebuild', title: titleOf(family, what), forwards, family, rendered, kept, closed });
       continue;
@@ -165,6 +158,7 @@ function elementsStep({ set, removed, added, owners }: SetChange): TableStep {
   return { kind: 'elements', title, forwards: [...owners], set, removed: [...removed.keys()], added };
 }
 
+const forwardsText = (count: number) => `${count} ${count === 1 ? 'forward' : 'forwards'}`;
 const elementsText = (count: number) => `${count} ${count === 1 ? 'element' : 'elements'}`;
 const titleOf = (family: Family, title: string) => (family === 4 ? title : `IPv6: ${title}`);
 
