@@ -110,13 +110,14 @@ const maybe = filters.length > 0 ? ['--passWithNoTests'] : [];
 await tests('programs and packages', ['--config', 'vitest.config.ts', ...maybe]);
 const inLab = (name, part, options = {}) =>
   tests(name, ['--config', 'test/vitest.config.ts', ...maybe], { wrap: labCommand, env: { GWCTL_TEST_PART: part }, ...options });
-const packets = () => inLab('in namespaces: packets and hosts', 'packets', { aside: !long });
-const programs = () => inLab('in namespaces: the whole of it', 'programs');
-// Packets mostly wait for what does not come, so the two can share a machine. Figures are taken alone.
-if (long) {
-  await packets();
-  await programs();
-} else await Promise.all([packets(), programs()]);
+// Most of them wait for what does not come, so they can share a machine. Figures are taken alone.
+const parts = [
+  ['in namespaces: packets', 'packets'],
+  ['in namespaces: flows through changes', 'flows'],
+  ['in namespaces: programs', 'programs'],
+];
+if (long) for (const [name, part] of parts) await inLab(name, part);
+else await Promise.all(parts.map(([name, part], i) => inLab(name, part, { aside: i < parts.length - 1 })));
 rmSync(work, { recursive: true, force: true });
 
 total.skipped += notRun.length;

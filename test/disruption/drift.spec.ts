@@ -85,7 +85,7 @@ describe.each(['nftables', 'iptables-nft', 'iptables-legacy'] as const)('%s', (d
     '$what',
     async (damage) => {
       const budgetMs = announced(damage) ? 2_000 : 30_000;
-      const rounds = LONG ? 20 : announced(damage) ? 3 : 1;
+      const rounds = LONG ? 20 : announced(damage) ? 2 : 1;
       const foreign = await world.rules.foreign();
       const times: number[] = [];
       for (let round = 0; round < rounds; round++) times.push(await suffer(damage, budgetMs));

@@ -9,12 +9,18 @@ import { LET_IN, throughRelay } from './relay-rows.js';
 import { SERVERS, STATES } from './states.js';
 import { type TableHost, topology } from './topology.js';
 
-/** Each engine, and each kernel driver, which opens others' filters for what the relay listens on. */
+/** Each engine, and each kernel driver, which opens others' filters for what the relay listens on; in the long form each with each. */
 const CASES = [
   ['native', 'nftables'],
   ['portable', 'iptables-nft'],
   ['native', 'iptables-legacy'],
-  ['portable', 'nftables'],
+  ...(process.env.GWCTL_LONG
+    ? ([
+        ['portable', 'nftables'],
+        ['native', 'iptables-nft'],
+        ['portable', 'iptables-legacy'],
+      ] as const)
+    : []),
 ] as const;
 
 /** One listener at every address takes both families, so two of the same port are one too many. */
