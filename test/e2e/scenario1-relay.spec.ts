@@ -151,6 +151,17 @@ describe.each(['iptables-nft', 'nftables'] as const)('from %s to the relay and b
     await server.stop();
   });
 
+  if (driver === 'nftables')
+    it('follows the example that people copy: to the relay, limits that only it has, and back', async () => {
+      const server = await world.serve('gitbucket', target);
+      const said = (await world.example('1-the-same-by-the-relay.sh')).stdout;
+      expect(said).toMatch(/RELAY_CHOSEN/);
+      await waitFor(async () => !isListening(), { what: 'the relay has let go of its port' });
+      expect(await shown()).toMatchObject({ state: 'ACTIVE', driver });
+      expect(await world.ask('client', listener)).toMatchObject({ local: target });
+      await server.stop();
+    });
+
   it('moves a UDP client that keeps sending, each way', async () => {
     const server = await world.serve('gitbucket', '192.168.2.122:10053', 'udp');
     await world.gwctl(['forward', 'add', 'dns', '--listen', `${dns}/udp`, '--target', '192.168.2.122:10053', ...ADD, '--wait']);

@@ -115,6 +115,11 @@ export class World {
     return this.site.gwctl(args, options);
   }
 
+  /** Runs a file of `examples/` as the operator. */
+  example(file: string): Promise<CommandResult> {
+    return this.site.example(file);
+  }
+
   join(joinString: string, stateDir = 'gw1'): Promise<CommandResult> {
     return this.site.join(joinString, stateDir);
   }

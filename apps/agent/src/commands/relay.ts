@@ -40,9 +40,10 @@ export function relayCommand(output: Output): Command {
     .addHelpText(
       'after',
       `
-It takes orders on run/relay.sock in the state directory, from root and its own user. It ends a minute after the last forward and the
-last connection are gone. SIGTERM makes it let go of its listeners and end with its last connection, a second one ends it at once. An
-agent that runs and has something to relay then starts another one.
+Nobody needs to start it: the agent does, with the first forward that needs it, and its log is then relay.log in the state directory. It
+takes orders on run/relay.sock there, from root and its own user. It ends a minute after the last forward and the last connection are
+gone. SIGTERM makes it let go of its listeners and end with its last connection, a second one ends it at once; an agent that runs and has
+something to relay then starts another one. "gwctl-agent cleanup" ends it for good.
 
 Examples:
   gwctl-agent relay --check

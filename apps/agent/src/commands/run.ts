@@ -25,6 +25,12 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       `
+With driver auto the kernel carries what it can: by nftables where that works, else by iptables in the variant that the host uses. The
+relay, a process beside the agent, carries the rest, and everything where neither works. With driver relay no rule of the host is touched.
+
+SIGTERM and SIGINT stop the agent, and neither rules nor the relay with it: under a service manager only this process may be ended (with
+systemd KillMode=process; examples/gwctl-agent.service is a unit). SIGHUP reads the policy again.
+
 Examples:
   gwctl-agent run --state-dir /var/lib/gwctl-agent
   gwctl-agent run --driver iptables --policy /etc/gwctl/policy.yaml --log-level debug`,

@@ -214,6 +214,11 @@ describe('what the relay cannot do is refused with the reason', () => {
       'PORT_IN_USE',
     ],
     ['what leads back to itself', { listen: { address: '' }, target: '10.0.0.1', port: 443 }, 'TARGET_IS_LISTENER'],
+    [
+      'what leads back to itself by an address that is announced for it',
+      { listen: { address: '10.0.0.77', announce: true }, target: '10.0.0.77', port: 443 },
+      'TARGET_IS_LISTENER',
+    ],
     ['a metadata service', { target: '169.254.169.254' }, 'TARGET_FORBIDDEN'],
   ] as [string, Words, string][])('%s', (_, words, reason) => {
     expect(verdict({ driver: 'relay', ...words })).toMatchObject({ kind: 'reject', reason });
@@ -225,6 +230,24 @@ describe('what the relay cannot do is refused with the reason', () => {
       violations: [{ field: 'spec.targets[0].host', description: expect.stringContaining('targets.allow') }],
     });
     expect(verdict({ target }, { policy: NO_LOCAL })?.kind).toBe('reject');
+  });
+});
+
+describe('a name as a target', () => {
+  const at = (text: string) => ({ addresses: [ip(text)], fresh: true });
+  const resolved = (address: string, port: number, more: Words = {}) =>
+    verdict({ driver: 'relay', target: 'app.example', port, ...more }, { names: new Map([['app.example', at(address)]]) });
+
+  it('never leads back to the listener, whatever its DNS says', () => {
+    const everywhere = { listen: { address: '' } };
+    expect(resolved('10.0.0.1', 443, everywhere)).toMatchObject({
+      kind: 'wait',
+      remarks: [{ reason: 'TARGET_FORBIDDEN', message: expect.stringContaining("the forward's own listener") }],
+    });
+    expect(resolved('127.0.0.1', 443, everywhere)?.kind).toBe('wait');
+    expect(resolved('198.51.100.7', 443, everywhere)?.kind).toBe('relay');
+    expect(resolved('10.0.0.1', 8443, everywhere)?.kind).toBe('relay');
+    expect(resolved('10.0.0.1', 443)?.kind).toBe('relay');
   });
 });
 

@@ -5,10 +5,11 @@ import { CONNECT_TIMEOUT, TCP_IDLE_TIMEOUT, UDP_IDLE_TIMEOUT } from '@gwctl/shar
 import type { RelayTarget } from '../relay/types.js';
 import type { Carrier } from './carrier.js';
 import { allowed } from './place.js';
+import { leadsBack } from './relay-refusals.js';
 import { resolveTargets, type TargetQuestion } from './targets.js';
 import type { DesiredForward, HostFacts, PlacedRelayed, PlacedTarget, RelayCapabilities, Verdict } from './types.js';
 
-export type RelayedQuestion = Omit<TargetQuestion, 'spec' | 'family' | 'most' | 'eitherFamily'> & {
+export type RelayedQuestion = Omit<TargetQuestion, 'spec' | 'family' | 'most' | 'eitherFamily' | 'leadsBack'> & {
   readonly carrier: Carrier & { readonly by: 'relay' };
   readonly relay: RelayCapabilities;
 };
@@ -18,7 +19,14 @@ export function placeRelayed(forward: DesiredForward, key: string, question: Rel
   const { spec } = forward;
   const { carrier, relay } = question;
   const family = familyOf(spec);
-  const resolved = resolveTargets({ ...question, spec, family, most: relay.targets, eitherFamily: true });
+  const resolved = resolveTargets({
+    ...question,
+    spec,
+    family,
+    most: relay.targets,
+    eitherFamily: true,
+    leadsBack: (target) => leadsBack(spec.listen, target, question.facts),
+  });
   const { placed, used, down, views, remarks } = resolved;
   if (placed.length === 0) return { kind: 'wait', remarks };
   const families = familiesOf(spec).filter((f) => relay.families.includes(f));

@@ -63,17 +63,22 @@ function checkTargets({ spec }: DesiredForward, { facts, permitsLocal }: Carrier
           ? `${address.text} is ${wrong}, to which nothing is forwarded unless the gateway's own policy file names it in targets.allow; let the service listen on the wanted port itself, or ask the gateway's administrator`
           : `${address.text} is ${wrong}, to which nothing is forwarded; name the address of the host that offers the service`,
       );
-    else if (local && meets(spec.listen, target.port ?? spec.listen.ports?.first, address))
+    else if (leadsBack(spec.listen, { address, port: target.port ?? spec.listen.ports?.first }, facts))
       found.refuse('TARGET_IS_LISTENER', field, `${address.text} leads back to this very listener; name another port`);
   });
 }
 
-/** Whether connections to `address`, which is the gateway's, would come to the listener they came from. */
-function meets(listen: DesiredForward['spec']['listen'], port: number | undefined, address: IpAddress): boolean {
-  const { ports } = listen;
+/** Whether connections to a target would come to the listener they came from, and so on without end. */
+export function leadsBack(
+  { address, ports }: DesiredForward['spec']['listen'],
+  target: { readonly address: IpAddress; readonly port: number | undefined },
+  facts: HostFacts,
+): boolean {
+  const { port } = target;
   if (!ports || port === undefined) return false;
-  const touches = port <= ports.last && port + rangeWidth(ports) - 1 >= ports.first;
-  return touches && (listen.address === undefined || listen.address.text === address.text);
+  if (port > ports.last || port + rangeWidth(ports) - 1 < ports.first) return false;
+  if (address) return address.text === target.address.text;
+  return isLoopback(target.address) || facts.addresses.some((a) => a.address.text === target.address.text);
 }
 
 function checkListener(forward: DesiredForward, facts: HostFacts, can: RelayCapabilities, found: Refusals): void {

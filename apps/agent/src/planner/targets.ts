@@ -53,6 +53,8 @@ export interface TargetQuestion {
   readonly permitsLocal?: (address: IpAddress) => boolean;
   /** A name without an address of {@link family} may lead to the other one. */
   readonly eitherFamily?: boolean;
+  /** Whether what is sent there comes to the forward's own listener. Undefined: it never does. */
+  readonly leadsBack?: (target: { readonly address: IpAddress; readonly port: number | undefined }) => boolean;
 }
 
 export interface TargetAnswer {
@@ -124,7 +126,7 @@ function candidates(question: TargetQuestion, remarks: Omit<Condition, 'since'>[
     };
     if (target.host.kind === 'ip') put(target.host.address.text, target.host.address);
     else
-      for (const address of usable(target.host.name, names.get(target.host.name), question, remarks))
+      for (const address of usable({ name: target.host.name, port }, names.get(target.host.name), question, remarks))
         put(target.host.name, address);
   }
   return [...byKey.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
@@ -134,18 +136,21 @@ const order = ({ address, port }: PlacedTarget) => `${address.text} ${port ?? 0}
 
 /** The addresses of a name that may be targets. What its owner's DNS says is not to be trusted with the gateway's loopback. */
 function usable(
-  name: string,
+  { name, port }: { readonly name: string; readonly port: number | undefined },
   resolution: Resolution | undefined,
   question: TargetQuestion,
   remarks: Omit<Condition, 'since'>[],
 ): IpAddress[] {
-  const { facts, permits, permitsLocal } = question;
+  const { facts, permits, permitsLocal, leadsBack } = question;
   const family = question.eitherFamily ? familyIn(resolution, question.family) : question.family;
   const remark = staleness(name, resolution, family);
   if (remark) remarks.push(remark);
   return (resolution?.addresses ?? []).filter((address) => {
     if (address.family !== family) return false;
-    const why = wrongAsTarget(address, facts, permitsLocal) ?? (permits(address) ? undefined : "outside this gateway's policy");
+    const why =
+      wrongAsTarget(address, facts, permitsLocal) ??
+      (permits(address) ? undefined : "outside this gateway's policy") ??
+      (leadsBack?.({ address, port }) ? "the forward's own listener" : undefined);
     if (why !== undefined)
       remarks.push(bad('TargetsUsable', 'TARGET_FORBIDDEN', `${name} has ${address.text}, which is ${why}; it is left out`));
     return why === undefined;
@@ -153,7 +158,7 @@ function usable(
 }
 
 /** The family that a name is to be used in: `family`, or the other one where it has addresses of that alone. */
-export function familyIn(resolution: Resolution | undefined, family: Family): Family {
+function familyIn(resolution: Resolution | undefined, family: Family): Family {
   const has = (wanted: Family) => resolution?.addresses.some((a) => a.family === wanted) === true;
   const other = family === 4 ? 6 : 4;
   return !has(family) && has(other) ? other : family;

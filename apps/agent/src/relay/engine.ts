@@ -73,6 +73,13 @@ export interface EngineUse {
   readonly paused: boolean;
 }
 
+/** Share of the descriptors from which on they are called nearly used up. */
+const NEARLY = 0.9;
+
+/** Whether the process is about to refuse connections for want of descriptors, or does so already. */
+export const fewDescriptors = ({ descriptors, descriptorLimit, paused }: EngineUse): boolean =>
+  paused || descriptors > descriptorLimit * NEARLY;
+
 /** A listener could not be opened. The message names address, port and why, for people. */
 export interface ListenFailure {
   readonly reason: 'PORT_IN_USE' | 'PORT_NOT_PERMITTED' | 'ADDRESS_UNKNOWN' | 'INTERFACE_UNKNOWN' | 'LISTEN_FAILED';

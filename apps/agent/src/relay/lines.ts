@@ -1,7 +1,7 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 
 /** Bytes. A batch of forwards has about 100 KiB; a single one with the longest allow-list stays below. */
-export const LONGEST_LINE = 16 * 1024 * 1024;
+const LONGEST_LINE = 16 * 1024 * 1024;
 
 const NEWLINE = 10;
 

@@ -1,21 +1,22 @@
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Timer } from '../clock.js';
 import type { StartDetached } from '../system/detached-process.js';
 import { stopRelay, upgradeRelay } from './client.js';
-import type { EngineUse } from './engine.js';
+import { drainingPids, openDraining } from './draining.js';
+import { type EngineUse, fewDescriptors } from './engine.js';
 import { RelayLink } from './link.js';
 import { legacyLine } from './process/inheritance.js';
 import { begun } from './process/successor.js';
 import { type EndingReason, type Hello, PROTOCOL } from './protocol.js';
-import { drainingPid, type RelayPaths } from './relay-paths.js';
+import type { RelayPaths } from './relay-paths.js';
 import type { RelayedForward } from './types.js';
 import { wireForward } from './wire-forward.js';
 
 /** Milliseconds. A relay that lived shorter than this and dies again is not started again at once. */
 const LONG_ENOUGH = 10_000;
+/** What one that was replaced may take to let go. */
+const LETS_GO = 10_000;
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 30_000;
 
@@ -30,6 +31,8 @@ export interface RelayProgram {
 /** What a relay took with it when it died. */
 export interface Loss {
   readonly pid: number;
+  /** Milliseconds since the epoch: with the pid, which relay it was. */
+  readonly started: number;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** Open when it last said so, at most a good second earlier; undefined where it never did. */
@@ -139,24 +142,14 @@ export class RelaySupervisor {
   /** Process ids of relays of ours, as far as they were seen: what they listen on is no stranger's. */
   async processes(): Promise<ReadonlySet<number>> {
     await this.find();
-    for (const file of await entriesOf(this.#options.paths.directory)) {
-      const pid = drainingPid(file);
-      if (pid !== undefined) this.#pids.add(pid);
-    }
+    for (const pid of await drainingPids(this.#options.paths.directory)) this.#pids.add(pid);
     return this.#pids;
   }
 
   /** Links to those that drain; whoever asks closes them. */
   async draining(): Promise<readonly RelayLink[]> {
     const { paths, clock, log } = this.#options;
-    const links: RelayLink[] = [];
-    for (const file of await entriesOf(paths.directory)) {
-      if (drainingPid(file) === undefined) continue;
-      const socket = join(paths.directory, file);
-      const link = await RelayLink.open({ socket, clock, log });
-      if (link) links.push(link);
-      else await rm(socket, { force: true });
-    }
+    const links = await openDraining(paths.directory, { clock, log });
     this.#draining = links.map((l) => l.hello.pid);
     for (const pid of this.#draining) this.#pids.add(pid);
     return links;
@@ -183,12 +176,20 @@ export class RelaySupervisor {
     const link = await RelayLink.open({ socket: paths.socket, clock, log });
     if (!link) return undefined;
     this.#pids.add(link.hello.pid);
+    // Only the connection to it had broken: nothing of what flows was lost.
+    if (this.#loss?.pid === link.hello.pid && this.#loss.started === link.hello.started) this.#loss = undefined;
     this.#since = clock.monotonic();
     this.#use = undefined;
     this.#trouble = undefined;
     link.onEvent((event) => {
-      if (event.event === 'use') this.#use = event.use;
-      if (event.event !== 'ending' && this.#link === link) this.#supervision?.notify();
+      if (event.event === 'ending') return;
+      let news = true;
+      if (event.event === 'use') {
+        // Numbers change every second where something flows; only what a condition says of them is worth a look at everything.
+        news = (this.#use !== undefined && fewDescriptors(this.#use)) !== fewDescriptors(event.use);
+        this.#use = event.use;
+      }
+      if (news && this.#link === link) this.#supervision?.notify();
     });
     void link.closed.then((why) => this.#gone(link, why));
     return link;
@@ -199,13 +200,13 @@ export class RelaySupervisor {
     const { program, log } = this.#options;
     const { pid, build, protocol } = link.hello;
     this.#settled.add(pid);
-    if (build === (await program.build())) return link;
     try {
+      if (build === (await program.build())) return link;
       const successor = await upgradeRelay(link, program);
       this.#pids.add(successor.pid);
       this.#settled.add(successor.pid);
       log.info({ pid, successor: successor.pid }, 'the relay was replaced by one of this version; what flows through it goes on');
-      await link.untilClosed();
+      await this.#untilLetGo(link);
       this.#upgradeTrouble = undefined;
       this.#draining = [...this.#draining, pid];
       this.#link = await this.#opened();
@@ -218,6 +219,16 @@ export class RelaySupervisor {
     }
   }
 
+  /** An old relay ends its connections once it has let go. One that does not is not waited for: the new one listens. */
+  async #untilLetGo(link: RelayLink): Promise<void> {
+    const late = this.#options.clock.after(LETS_GO, () => {
+      this.#link = undefined;
+      link.close();
+    });
+    await link.untilClosed();
+    late.cancel();
+  }
+
   async #started(): Promise<RelayLink> {
     const { program, start, paths, clock, log } = this.#options;
     const wait = this.#notBefore - clock.monotonic();
@@ -227,8 +238,9 @@ export class RelaySupervisor {
       this.#pids.add(began.pid);
       // It listens as soon as it is there, before anybody has spoken to it.
       const forwards = [...(this.#supervision?.wanted() ?? [])].map(wireForward);
-      await begun(began, legacyLine({ sockets: [], forwards }), clock);
+      await begun(began, legacyLine({ succeeds: false, sockets: [], forwards }), clock);
       this.#settled.add(began.pid);
+      this.#upgradeTrouble = undefined;
       const link = await this.#opened();
       if (!link) throw down('it ended as soon as it listened');
       this.#link = link;
@@ -245,10 +257,10 @@ export class RelaySupervisor {
     const { clock, log } = this.#options;
     if (this.#link !== link) return;
     this.#link = undefined;
-    const { pid } = link.hello;
+    const { pid, started } = link.hello;
     if (why === 'upgraded') return;
     if (why === undefined) {
-      this.#loss = { pid, at: clock.now(), open: this.#use };
+      this.#loss = { pid, started, at: clock.now(), open: this.#use };
       this.#trouble = `the relay (pid ${pid}) ended unexpectedly`;
       log.error({ pid, open: this.#use }, 'the relay ended unexpectedly');
       // Once may happen: then nobody waits.
@@ -256,7 +268,10 @@ export class RelaySupervisor {
       if (this.#deaths > 0) this.#rest();
       else this.#deaths = 1;
     }
-    if (this.#supervision && this.#needed) this.#restartWhenDue();
+    if (!this.#supervision || !this.#needed) return;
+    this.#restartWhenDue();
+    // What it carried is not carried for a while: that is told now. One that is there again in a moment tells it then.
+    if (this.#notBefore > clock.monotonic()) this.#supervision.notify();
   }
 
   #rest(): void {
@@ -271,6 +286,8 @@ export class RelaySupervisor {
     this.#timer = clock.after(Math.max(0, this.#notBefore - clock.monotonic()), () => {
       this.#restart().catch((error: unknown) => {
         log.error({ err: error }, 'the relay could not be started again; it is tried once more');
+        // Whatever it was that failed: it is not tried in a loop.
+        if (this.#notBefore <= clock.monotonic()) this.#rest();
         if (this.#supervision && this.#needed) this.#restartWhenDue();
         this.#supervision?.notify();
       });
@@ -289,15 +306,6 @@ export class RelaySupervisor {
     const mine = this.#turn.then(run);
     this.#turn = mine.catch(() => undefined);
     return mine;
-  }
-}
-
-async function entriesOf(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
   }
 }
 

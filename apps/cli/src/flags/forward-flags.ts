@@ -65,7 +65,8 @@ export const policyOptions = {
   }),
   onChange: value({
     placeholder: POLICIES.join('|'),
-    summary: 'What happens to flows of the old target when it changes (default drain)',
+    summary:
+      'What happens to flows whose target or listener goes: drain lets TCP finish and moves UDP at once, cut ends both, keep leaves both (default drain)',
     parse: parseChoice(POLICIES, 'a policy for changes'),
     complete: POLICIES,
   }),

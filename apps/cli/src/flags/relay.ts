@@ -60,13 +60,14 @@ export const relayOptions = {
   }),
   maxConnections: value({
     placeholder: 'N|none',
-    summary: 'Relay only: connections, and clients over UDP, at a time (default none: as many as the gateway can hold)',
+    summary:
+      'Relay only: the most connections at a time, clients over UDP among them (default none: as many as the gateway can hold)',
     parse: parseMost('maxConnections'),
     complete: ['none'],
   }),
   maxConnectionsPerClient: value({
     placeholder: 'N|none',
-    summary: 'Relay only: the same for each client address (default none)',
+    summary: 'Relay only: the same for each address of a client (default none)',
     parse: parseMost('maxConnectionsPerClient'),
     complete: ['none'],
   }),

@@ -228,6 +228,20 @@ describe('a half that fails', () => {
     await expect(pair.observe()).rejects.toThrow('no kernel to read');
   });
 
+  it('of the kernel that cannot be read takes nothing from the relay that was to move there', async () => {
+    await want([], [relay(1)]);
+    const later = new PairDriver({ kernel: new LoggingKernel(log), relay: other });
+    const blind = new AppError({ code: 'ABORTED', reason: 'KERNEL_MUTE', message: 'no kernel to read' });
+    const wanted = later.render({ forwards: [forward(1)], relayed: [], egresses: [], protected: [], announced: [] });
+    const plan = later.diff(wanted, { ...(await later.observe()), kernel: { ok: false, error: blind } });
+    await expect(later.apply(plan)).rejects.toThrow('no kernel to read');
+    expect([...other.listening.keys()]).toEqual([uid(1)]);
+    // Nor does it count as carried by the kernel from then on.
+    log.length = 0;
+    await later.apply(later.diff(wanted, await later.observe()));
+    expect(log).toEqual(['kernel put', 'relay-remove']);
+  });
+
   it('both fail, and both are told', async () => {
     other.down = new AppError({ code: 'UNAVAILABLE', reason: 'RELAY_DOWN', message: 'no relay' });
     kernel.broken = new AppError({ code: 'ABORTED', reason: 'NO_KERNEL', message: 'no kernel' });
@@ -259,6 +273,22 @@ describe('a forward that the relay refuses', () => {
     other.refuses.add(uid(1));
     await want([], [relay(1)]);
     expect([...kernel.kernel.values()].map((k) => k.uid)).toEqual([uid(1)]);
+  });
+
+  it('leaves its old listener to the forward that has it now', async () => {
+    const rival = { ...forward(2), listen: forward(1).listen };
+    await want([forward(1)], []);
+    other.refuses.add(uid(1));
+    await want([rival], [relayed({ uid: uid(1), port: 2001 })]);
+    expect([...kernel.kernel.values()].map((k) => k.uid)).toEqual([uid(2)]);
+    expect(await findings()).toEqual([expect.objectContaining({ uid: uid(1), instead: 'nothing' })]);
+  });
+
+  it('leaves its old listener to the forward that has it with the relay now', async () => {
+    await want([forward(1)], []);
+    other.refuses.add(uid(1));
+    await want([], [relayed({ uid: uid(1), port: 2001 }), relayed({ uid: uid(2), port: 1001 })]);
+    expect([[...kernel.kernel.values()].map((k) => k.uid), [...other.listening.keys()]]).toEqual([[], [uid(2)]]);
   });
 
   it('is let go by the kernel once nobody wants it', async () => {

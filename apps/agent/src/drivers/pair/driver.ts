@@ -3,6 +3,7 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import { SortedList } from '../../planner/sorted-list.js';
 import type { DriverCapabilities, Health, HostDesired, PlacedForward } from '../../planner/types.js';
 import type { Detection, DriftFound, Driver, DriverCondition, DriverName, PlacementFinding, Plan, Step } from '../driver.js';
+import { mayStay } from './held.js';
 import { halfOf, type Observed, troubleOf } from './observe.js';
 import { isLate, type PairStep, parted, unread } from './steps.js';
 
@@ -90,7 +91,7 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
     if (observed.kernel.ok && kernel.length === 0) this.#carried = SortedList.from(withHeld(desired, held).forwards);
     const forwards = SortedList.from(desired.forwards);
     const late = relay.filter((step) => isLate(step, forwards));
-    const early = relay.filter((step) => !late.includes(step));
+    const early = relay.filter((step) => !isLate(step, forwards));
     const blind = [
       ...(observed.kernel.ok ? [] : [unread('kernel', desired.forwards, observed.kernel.error)]),
       ...(observed.relay.ok || desired.relayed.length === 0 ? [] : [unread('relay', desired.relayed, observed.relay.error)]),
@@ -116,7 +117,9 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
     const told = early.length === 0 || (await attempt(() => this.#relay.apply({ steps: early })));
     const held = wanted ? this.#toHold(wanted, told) : this.#held;
     const rest = early.length > 0 ? kernel : [...ahead, ...kernel];
-    const done = await attempt(() => this.#applyKernel(wanted, rest, held));
+    // Of a kernel that could not be read nobody knows what it carries: nothing was planned for it, and what moves there is not there.
+    const readable = !blind.some((s) => s.half === 'kernel');
+    const done = readable && (await attempt(() => this.#applyKernel(wanted, rest, held)));
     // What moves to the kernel stays with the relay until it is there.
     if (done && late.length > 0) await attempt(() => this.#relay.apply({ steps: late }));
     if (failures.length > 0) throw failures.length === 1 ? failures[0] : together(failures);
@@ -174,16 +177,15 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
 
   /** Of those that the kernel holds for the relay, those that the relay still does not carry. */
   #stillHeld({ desired, relay }: Rendered<KR, RR>, observed: Observed<KO, RO>): SortedList<PlacedForward> {
-    const relayed = SortedList.from(desired.relayed);
-    if (!observed.relay.ok) return SortedList.from(this.#carriedBefore(relayed));
+    if (!observed.relay.ok) return SortedList.from(this.#carriedBefore(desired));
     if (this.#held.length === 0) return this.#held;
     const failing = this.#failing(relay, observed.relay.observed);
-    return SortedList.from(this.#held.filter(({ uid }) => failing.has(uid) && relayed.get(uid) !== undefined));
+    return SortedList.from(this.#carriedBefore(desired).filter(({ uid }) => failing.has(uid) && this.#held.has(uid)));
   }
 
   /** What the kernel must go on with, now that the relay was told; `told`: whether that went well. */
   #toHold({ desired, relay }: Rendered<KR, RR>, told: boolean): SortedList<PlacedForward> {
-    const moving = this.#carriedBefore(SortedList.from(desired.relayed));
+    const moving = this.#carriedBefore(desired);
     const now = this.#relay.mirror();
     if (moving.length === 0) return SortedList.empty();
     if (!told || now === undefined) return SortedList.from(moving);
@@ -191,10 +193,19 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
     return SortedList.from(moving.filter(({ uid }) => failing.has(uid)));
   }
 
-  #carriedBefore(relayed: SortedList<{ readonly uid: string }>): readonly PlacedForward[] {
+  /** Of what the relay is to carry, what the kernel carries and may go on with. */
+  #carriedBefore(desired: HostDesired): readonly PlacedForward[] {
+    const relayed = SortedList.from(desired.relayed);
     // Asked with each change: of tens of thousands on the one side and few on the other, only the few are looked at.
-    if (relayed.length < this.#carried.length) return relayed.flatMap(({ uid }) => this.#carried.get(uid) ?? []);
-    return this.#carried.filter(({ uid }) => relayed.has(uid));
+    if (relayed.length < this.#carried.length)
+      return mayStay(
+        relayed.flatMap(({ uid }) => this.#carried.get(uid) ?? []),
+        desired,
+      );
+    return mayStay(
+      this.#carried.filter(({ uid }) => relayed.has(uid)),
+      desired,
+    );
   }
 
   /** What the relay could not be made to carry. */

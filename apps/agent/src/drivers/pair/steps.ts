@@ -5,19 +5,21 @@ import type { Step } from '../driver.js';
 /** One half could not be read, so that nothing can be planned for it: it fails, and what follows from that is told. */
 export interface UnreadStep extends Step {
   readonly kind: 'unread';
+  readonly half: 'kernel' | 'relay';
   readonly error: AppError;
 }
 
 export type PairStep<K extends Step, R extends Step> = K | R | UnreadStep;
 
 /** Whose a step is, tells its kind: those of the relay's driver begin so, and no other's. */
-export const isRelayStep = (step: Step): boolean => step.kind.startsWith('relay-');
+const isRelayStep = (step: Step): boolean => step.kind.startsWith('relay-');
 
 /** What the host needs beside rules, before any of them changes: addresses that the relay may want to listen on. */
 const isAhead = (step: Step): boolean => step.kind.startsWith('host-');
 
-export const unread = (half: 'kernel' | 'relay', forwards: Listed<{ readonly key: string }>, error: AppError): UnreadStep => ({
+export const unread = (half: UnreadStep['half'], forwards: Listed<{ readonly key: string }>, error: AppError): UnreadStep => ({
   kind: 'unread',
+  half,
   title: `${half}: find out what it carries`,
   forwards: forwards.map((f) => f.key),
   error,
@@ -45,14 +47,14 @@ export function parted<K extends Step, R extends Step>(
   const blind = steps.filter((s): s is UnreadStep => s.kind === 'unread');
   const relay = steps.filter((s): s is R => isRelayStep(s));
   const kernel = steps.filter((s): s is K => s.kind !== 'unread' && !isRelayStep(s));
-  const late = relay.filter((s) => forwards !== undefined && isLate(s, forwards));
+  const moves = (s: Step) => forwards !== undefined && isLate(s, forwards);
   const rules = kernel.findIndex((s) => !isAhead(s));
   const ahead = rules < 0 ? kernel : kernel.slice(0, rules);
   return {
-    early: relay.filter((s) => !late.includes(s)),
+    early: relay.filter((s) => !moves(s)),
     ahead,
     kernel: rules < 0 ? [] : kernel.slice(rules),
-    late,
+    late: relay.filter(moves),
     blind,
   };
 }

@@ -1,10 +1,9 @@
+import { fewDescriptors } from '../../relay/engine.js';
 import type { DriverCondition } from '../driver.js';
 import { openText, type RelayObserved } from './observe.js';
 
 /** Milliseconds for which it is told what a relay that died took with it. */
 const LOSS_TOLD = 600_000;
-/** Share of the descriptors from which on they are called nearly used up. */
-const NEARLY = 0.9;
 
 /** How the relay stands. Nothing is said where none is needed and none runs. */
 export function conditions({ state, now }: RelayObserved): readonly DriverCondition[] {
@@ -26,9 +25,8 @@ export function conditions({ state, now }: RelayObserved): readonly DriverCondit
       `a relay of an older version goes on, since it could not be replaced: ${upgradeTrouble}`,
     );
   if (use) {
-    const { descriptors, descriptorLimit, paused } = use;
-    const short = paused || descriptors > descriptorLimit * NEARLY;
-    if (short)
+    const { descriptorLimit, paused } = use;
+    if (fewDescriptors(use))
       add(
         'RelayHasRoom',
         false,

@@ -27,7 +27,7 @@ function isDue(forward: PlacedRelayed, { carried, failures, fresh }: RelayObserv
   return fresh || failures.get(forward.uid)?.digest !== digest;
 }
 
-export const setStep = (forward: PlacedRelayed): SetStep => ({
+const setStep = (forward: PlacedRelayed): SetStep => ({
   kind: 'relay-set',
   title: `relay: listen on ${listenText(forward)}`,
   forwards: [forward.key],
@@ -42,7 +42,7 @@ const removeStep = (uid: string): RemoveStep => ({
 });
 
 /** `127.0.0.1:8080/tcp`, `*:53/tcp+udp on eth0`. */
-export function listenText({ listen }: RelayedForward): string {
+function listenText({ listen }: RelayedForward): string {
   const { address, interface: name, ports, transports } = listen;
   const host = address === undefined ? '*' : address.family === 6 ? `[${address.text}]` : address.text;
   const range = ports.first === ports.last ? `${ports.first}` : `${ports.first}-${ports.last}`;

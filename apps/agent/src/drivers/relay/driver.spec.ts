@@ -149,6 +149,24 @@ describe('the relay driver', () => {
     socket.destroy();
   });
 
+  it('counts those that drain after the one that listens: it may be replaced meanwhile', async () => {
+    const asked: string[] = [];
+    const relay = Object.assign(site.supervisor(), {
+      find: async () => {
+        asked.push('find');
+        await new Promise((resolve) => setImmediate(resolve));
+        asked.push('found');
+        return undefined;
+      },
+      draining: async () => {
+        asked.push('draining');
+        return [];
+      },
+    });
+    await new RelayDriver({ relay, trial: async () => ({ supported: true, detail: '' }), now: Date.now }).counters();
+    expect(asked).toEqual(['find', 'found', 'draining']);
+  });
+
   it('reports the forward that cannot have its port, and serves the others', async () => {
     const taken = createServer();
     await new Promise<void>((listening) => taken.listen(0, '127.0.0.1', listening));
@@ -253,6 +271,7 @@ describe('the relay driver', () => {
     const one = agent({ watched: false });
     const { rendered } = await one.reconcile(on('a', port));
     process.kill((await site.link()).hello.pid, 'SIGKILL');
+    await until(() => one.driver.mirror() === undefined, 'what it carried counts no more');
     await until(async () => (await one.driver.observe()).state.hello === undefined, 'it is gone');
     const observed = await one.driver.observe();
     expect(one.driver.drift(rendered, observed)).toMatchObject([

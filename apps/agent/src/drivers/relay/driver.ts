@@ -94,7 +94,10 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
   }
 
   mirror(): RelayObserved | undefined {
-    return this.#carried && this.#observed(this.#carried, false);
+    const carried = this.#carried;
+    // What a relay carried that is gone, nobody carries.
+    if (!carried || (carried.size > 0 && !this.#options.relay.state().hello)) return undefined;
+    return this.#observed(carried, false);
   }
 
   diff(rendered: Rendered, observed: RelayObserved): Plan<RelayStep> {
@@ -144,7 +147,9 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
   /** Of what is wanted now. Packets are datagrams: of TCP there are none. */
   async counters(): Promise<ReadonlyMap<string, Counters>> {
     const { relay } = this.#options;
-    const [listening, draining] = await Promise.all([relay.find(), relay.draining()]);
+    // One after the other: a relay that is replaced meanwhile is among those that drain by then, and not for a moment gone.
+    const listening = await relay.find();
+    const draining = await relay.draining();
     const counts = new Map<number, readonly ForwardCounts[]>();
     try {
       for (const link of listening ? [listening, ...draining] : draining) counts.set(link.hello.pid, await countForwards(link));

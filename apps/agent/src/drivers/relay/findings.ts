@@ -6,10 +6,10 @@ import type { PlacementFinding } from '../driver.js';
 import type { RelayObserved } from './observe.js';
 import type { Rendered } from './render.js';
 
-/** Targets that a message names. */
+/** Targets or listeners that a message names. */
 const NAMED = 3;
 
-/** Forwards that could not be carried as wanted, and targets that connections did not reach. */
+/** Forwards that could not be carried as wanted, listeners that are not open, and targets that connections did not reach. */
 export function findings({ relayed }: Rendered, observed: RelayObserved): readonly PlacementFinding[] {
   const { carried, failures } = observed;
   const found: PlacementFinding[] = [];
@@ -19,8 +19,9 @@ export function findings({ relayed }: Rendered, observed: RelayObserved): readon
     const condition = { type: 'Applied', status: 'false', reason, message } as const;
     found.push({ uid, condition, instead: carried.has(uid) ? 'older' : 'nothing' });
   }
-  for (const [uid, { targets }] of carried) {
+  for (const [uid, { targets, dead }] of carried) {
     const forward = relayed.get(uid);
+    if (forward && dead.length > 0) found.push({ uid, condition: deaf(dead) });
     const bad = forward ? unreachable(forward, targets) : [];
     if (bad.length > 0) found.push({ uid, condition: unreached(bad) });
   }
@@ -40,11 +41,20 @@ function unreached(bad: readonly TargetCounts[]): PlacementFinding['condition'] 
     const host = address.includes(':') ? `[${address}]` : address;
     return `${host}:${port}${trouble === undefined ? '' : ` (${trouble})`}`;
   });
-  const more = bad.length > NAMED ? ` and ${bad.length - NAMED} more` : '';
   return {
     type: 'TargetsReachable',
     status: 'false',
     reason: 'TARGET_UNREACHABLE',
-    message: `connections did not reach ${named.join(', ')}${more}`,
+    message: `connections did not reach ${named.join(', ')}${more(bad.length)}`,
   };
 }
+
+/** The relay took it, and still it does not listen everywhere. */
+const deaf = (dead: readonly string[]): PlacementFinding['condition'] => ({
+  type: 'Listening',
+  status: 'false',
+  reason: 'LISTENER_DEAD',
+  message: `the relay does not listen on ${dead.slice(0, NAMED).join(', ')}${more(dead.length)} although it should`,
+});
+
+const more = (all: number): string => (all > NAMED ? ` and ${all - NAMED} more` : '');

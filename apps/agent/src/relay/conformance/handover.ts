@@ -74,6 +74,42 @@ export function handoverSuite(under: EngineUnderTest): void {
       expect(await client.text()).toBe('last');
       expect((await next.counts()).map((c) => [c.uid, c.flows > 0])).toEqual([[stage.uid, true]]);
     });
+
+    it.each(['drain', 'cut'] as const)(
+      'serves who is new at a port whose former clients the old one answers: %s',
+      async (onChange) => {
+        const stage = on();
+        const [there, fresh, known, port] = [
+          await stage.datagrams(),
+          (await stage.datagrams()).echo(),
+          await stage.datagrams(),
+          await freePorts(),
+        ];
+        const words = { port, transports: ['udp'] as const, onChange };
+        const [forward, listener] = [stage.forward({ ...words, targets: [to(there)] }), { address: '127.0.0.1', port }];
+        const old = await opened(stage, under, []);
+        await old.set(forward);
+        known.send('x', listener);
+        const from = await there.next();
+        const next = await opened(stage, under, passedOn(await old.listening()));
+        expect(await next.set(forward)).toBeUndefined();
+        const drained = old.drain();
+        // What is asked after it is answered after it has stopped to receive.
+        await old.use();
+        await next.remove(stage.uid);
+        const everywhere = { ...words, uid: 'everywhere', address: undefined, targets: [to(fresh)] };
+        expect(await next.set(stage.forward(everywhere))).toBeUndefined();
+        for (let i = 0; i < 8; i++) {
+          const client = await stage.datagrams();
+          client.send('new', listener);
+          expect(await client.next()).toMatchObject({ data: Buffer.from('new'), ...listener });
+        }
+        there.send('late', from);
+        expect(await known.text()).toBe('late');
+        await old.stop();
+        await drained.catch(() => undefined);
+      },
+    );
   });
 }
 

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { ip } from '../../testing/placed.js';
 import { cidrs } from '../testing.js';
-import type { Datagram } from './datagram-peers.js';
-import { type EngineUnderTest, freePorts, to, useStage } from './stage.js';
+import type { Datagram, DatagramPeer } from './datagram-peers.js';
+import { type EngineUnderTest, freePorts, type Stage, to, useStage } from './stage.js';
 import { eventually, pause } from './waiting.js';
 
 /** The most that fits into a datagram over IPv4. */
@@ -222,7 +222,34 @@ export function udpSuite(under: EngineUnderTest): void {
         again.close();
       }
     });
+
+    it.each([
+      ['one address', 'every address', '127.0.0.1', undefined],
+      ['every address', 'one address', undefined, '127.0.0.1'],
+      ['one address', 'the same one', '127.0.0.1', '127.0.0.1'],
+    ])('serves who is new at once where a forward on %s had clients, and another has its port on %s', async (...where) => {
+      const stage = on();
+      const [, , before, after] = where;
+      const [older, newer, port] = [await stage.datagrams(), (await stage.datagrams()).echo(), await freePorts()];
+      const listener = { address: '127.0.0.1', port };
+      await stage.carry({ ...UDP, uid: `${stage.uid}-old`, address: before, port, targets: [to(older)] });
+      const known = await someClients(stage, 8);
+      for (const client of known) client.send('x', listener);
+      const from = await Promise.all(known.map(() => older.next()));
+      await stage.engine.remove(`${stage.uid}-old`);
+      await stage.carry({ ...UDP, address: after, port, targets: [to(newer)] });
+      for (const client of await someClients(stage, 16)) {
+        client.send('new', listener);
+        expect(await client.next()).toMatchObject({ data: Buffer.from('new'), ...listener });
+      }
+      expect(await stage.counts()).toMatchObject({ flows: 16 });
+      for (const to of from) older.send('late', to);
+      for (const client of known) expect(await client.next()).toMatchObject({ data: Buffer.from('late'), ...listener });
+    });
   });
 }
+
+const someClients = (stage: Stage, count: number): Promise<readonly DatagramPeer[]> =>
+  Promise.all(Array.from({ length: count }, () => stage.datagrams()));
 
 const named = (address: string, port: number): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);

@@ -1,9 +1,11 @@
+import { createSocket } from 'node:dgram';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { descriptorLimit } from '../../system/native/descriptor-limit.js';
 import { loadRelayLibc } from '../../system/native/relay-libc.js';
 import { Blackhole } from '../conformance/blackhole.js';
+import { DatagramPeer } from '../conformance/datagram-peers.js';
 import { Service } from '../conformance/peers.js';
 import { freePorts } from '../conformance/stage.js';
 import { eventually } from '../conformance/waiting.js';
@@ -26,6 +28,8 @@ async function open(room: number): Promise<Engine> {
   return later(await openNativeEngine({ inherited: [], threads: 2, reserve }), (engine) => engine.stop());
 }
 
+const UDP = { transports: ['udp'] } as const;
+const peer = async () => later(await DatagramPeer.open(), (p) => p.close());
 const service = async () => later(await Service.start(), (s) => s.close());
 const forward = (uid: string, port: number, to: { readonly port: number }, words = {}) =>
   relayed({ uid, port, address: '127.0.0.1', targets: [target('127.0.0.1', to.port)], ...words });
@@ -84,6 +88,23 @@ describe('native engine', () => {
     expect((await counted())[0]).toBeLessThanOrEqual(60);
   });
 
+  it('lets no UDP forward have all descriptors', async () => {
+    const clients = await Promise.all(Array.from({ length: 150 }, () => peer()));
+    const engine = await open(160);
+    const [there, silent, port, other] = [await service(), await peer(), await freePorts(), await freePorts()];
+    await engine.set(forward('much', port, silent, UDP));
+    await engine.set(forward('little', other, there));
+    for (const client of clients) client.send('x', { address: '127.0.0.1', port });
+    const counted = async () => (await engine.counts())[0];
+    const much = await eventually('all came', async () => {
+      const counts = await counted();
+      return counts && counts.open + counts.limited === clients.length ? counts : undefined;
+    });
+    expect(much.open).toBeLessThanOrEqual(120);
+    await asked(other);
+    await eventually('the other one served', async () => (await engine.counts())[1]?.open === 1 || undefined);
+  });
+
   it('pins no more than a pipe or a buffer for who does not read, and nothing once he is gone', async () => {
     const engine = await open(1000);
     const [there, port] = [await service(), await freePorts()];
@@ -121,6 +142,36 @@ describe('native engine', () => {
     const served = Array.from({ length: 8 }, () => there.next());
     for (let i = 0; i < 8; i++) await asked(first);
     await Promise.all(served);
+  });
+
+  it('takes no UDP port from another program where clients of a removed forward are', async () => {
+    const engine = await open(400);
+    const [there, known, port] = [await peer(), await peer(), await freePorts()];
+    await engine.set(forward('old', port, there, UDP));
+    known.send('x', { address: '127.0.0.1', port });
+    await there.next();
+    await engine.remove('old');
+    const sharing = later(createSocket({ type: 'udp4', reusePort: true }), (s) => s.close());
+    await new Promise<void>((resolve) => sharing.bind(port, '127.0.0.1', resolve));
+    for (const address of ['127.0.0.1', undefined])
+      expect(await engine.set(forward('new', port, there, { ...UDP, address }))).toMatchObject({ reason: 'PORT_IN_USE' });
+  });
+
+  it('serves who is new in every worker where a wide range takes the port of a forward with clients', async () => {
+    const engine = await open(400);
+    const [old, there, port] = [await peer(), (await peer()).echo(), await freePorts(40)];
+    await engine.set(forward('old', port, old, UDP));
+    const known = await Promise.all(Array.from({ length: 8 }, () => peer()));
+    for (const client of known) client.send('x', { address: '127.0.0.1', port });
+    for (const _ of known) await old.next();
+    await engine.remove('old');
+    const wide = { ...UDP, address: undefined, last: port + 39 };
+    expect(await engine.set(forward('wide', port, there, wide))).toBeUndefined();
+    for (let i = 0; i < 8; i++) {
+      const client = await peer();
+      client.send('new', { address: '127.0.0.1', port });
+      expect(await client.text()).toBe('new');
+    }
   });
 
   it('says so when a worker ends', async () => {

@@ -7,7 +7,8 @@ import { addCounts } from '../core/counts.js';
 import type { Engine, EngineOptions, EngineUse, ForwardCounts, ListenFailure, ListeningSocket, RelayFlow } from '../engine.js';
 import type { RelayedForward } from '../types.js';
 import { descriptorMemory, SharedDescriptors } from './descriptors.js';
-import { Listeners, type OpenSocket, sharedOut } from './listeners.js';
+import { Draining } from './draining-ports.js';
+import { Listeners, type Opened, type OpenSocket, sharedOut } from './listeners.js';
 import type { FlowQuestion } from './messages.js';
 import { countsClients, limitsMemory } from './shared-limits.js';
 import type { TargetNews } from './side.js';
@@ -48,6 +49,8 @@ class NativeEngine implements Engine {
   readonly #descriptors: SharedDescriptors;
   readonly #threads: readonly WorkerThread[];
   readonly #listeners: Listeners;
+  readonly #draining: Draining;
+  readonly #predecessor: number | undefined;
   readonly #forwards = new Map<string, Carried>();
   /** Changes happen one after the other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -58,10 +61,16 @@ class NativeEngine implements Engine {
     this.#options = options;
     this.#limit = descriptorLimit(libc);
     const few = this.#limit < FEW_DESCRIPTORS;
+    // It hands over to its child; 1 has taken its place where it is gone already.
+    this.#predecessor = options.inherited.length > 0 && process.ppid > 1 ? process.ppid : undefined;
     const threads = options.threads ?? Math.min(availableParallelism(), few ? 2 : MOST_THREADS);
     this.#memory = descriptorMemory(0);
     this.#descriptors = new SharedDescriptors(this.#memory, () => undefined);
     this.#threads = Array.from({ length: threads }, (_, index) => this.#thread(index));
+    this.#draining = new Draining({
+      ask: () => this.#all((t) => t.ask('draining', {})),
+      predecessor: () => (process.ppid === this.#predecessor ? this.#predecessor : undefined),
+    });
     this.#listeners = new Listeners({
       libc,
       threads,
@@ -125,7 +134,9 @@ class NativeEngine implements Engine {
   }
 
   async listening(): Promise<readonly ListeningSocket[]> {
-    return [...this.#forwards.values()].flatMap(({ sockets }) => sockets.map(({ worker: _, ...socket }) => socket));
+    return [...this.#forwards.values()].flatMap(({ sockets }) =>
+      sockets.map(({ worker: _, inherited: __, ...socket }) => socket),
+    );
   }
 
   async drain(): Promise<void> {
@@ -152,13 +163,14 @@ class NativeEngine implements Engine {
 
   async #set(forward: RelayedForward): Promise<ListenFailure | undefined> {
     const had = this.#forwards.get(forward.uid);
-    const opened = this.#listeners.open(forward, had?.sockets ?? []);
+    const opened = await this.#open(forward, had?.sockets ?? []);
     if ('failure' in opened) return opened.failure;
     const { sockets, gone } = opened;
     this.#descriptors.takeAnyway(sockets.length + gone.length - (had?.sockets.length ?? 0));
     const memory = this.#limits(forward, had?.memory);
     this.#forwards.set(forward.uid, { forward, sockets, memory });
     await this.#all((t) => t.ask('set', { forward, sockets: sharedOut(sockets, t.index), memory }));
+    this.#draining.gaveUp(gone);
     const waited = this.#listeners.replace(gone, forward);
     this.#descriptors.give(gone.length);
     this.#threads.forEach((thread, i) => {
@@ -174,7 +186,18 @@ class NativeEngine implements Engine {
     return before && (clients === 0 || countsClients(before)) ? before : limitsMemory(clients);
   }
 
+  /** What looks taken may be taken by sockets of the relay itself. */
+  async #open(forward: RelayedForward, had: readonly OpenSocket[]): Promise<Opened> {
+    const held = () => [...this.#forwards.values()].flatMap(({ sockets }) => sockets);
+    const draining = await this.#draining.ports(forward, held);
+    const opened = this.#listeners.open(forward, had, draining);
+    if (!('failure' in opened) || opened.failure.reason !== 'PORT_IN_USE') return opened;
+    const left = await this.#draining.predecessors(forward, draining, held);
+    return left ? this.#listeners.open(forward, had, left) : opened;
+  }
+
   #close(sockets: readonly OpenSocket[]): void {
+    this.#draining.gaveUp(sockets);
     this.#listeners.close(sockets);
     this.#descriptors.give(sockets.length);
   }
@@ -190,6 +213,7 @@ class NativeEngine implements Engine {
       libc: this.#libc,
       index,
       descriptors: this.#memory,
+      predecessor: this.#predecessor,
       events: {
         news: (from, uid, news) => this.#news(from, uid, news),
         trouble: (what, error) => this.#options.onTrouble?.(what, error),

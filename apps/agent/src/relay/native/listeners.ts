@@ -3,6 +3,7 @@ import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { listenFailure } from '../core/listen-trouble.js';
 import type { ListenFailure, ListeningSocket } from '../engine.js';
 import type { RelayedForward, Transport } from '../types.js';
+import { type DrainingPorts, NONE_DRAINING } from './draining-ports.js';
 import type { Adopted } from './messages.js';
 
 /** Further ports of a forward are listened on with one socket each, which the workers share. */
@@ -12,6 +13,7 @@ const MOST_PORTS_SPREAD = 16;
 export interface OpenSocket extends ListeningSocket {
   /** Undefined: all workers. */
   readonly worker: number | undefined;
+  readonly inherited: boolean;
 }
 
 interface Place {
@@ -50,7 +52,8 @@ export class Listeners {
   }
 
   /** Those that a forward is to have: `had` where they stay, others opened or inherited. `gone`: to be closed once nobody watches them. */
-  open(forward: RelayedForward, had: readonly OpenSocket[]): Opened {
+  open(forward: RelayedForward, had: readonly OpenSocket[], draining: DrainingPorts = NONE_DRAINING): Opened {
+    const everywhere = new Set([...draining.everywhere, ...this.#watchedElsewhere(had)]);
     const before = Map.groupBy(had, placeKey);
     const sockets: OpenSocket[] = [];
     const fresh: OpenSocket[] = [];
@@ -69,7 +72,7 @@ export class Listeners {
       }
       const left = this.#takeInherited(place);
       taken.push(...left);
-      const opened = this.#openPlace(place, forward, left);
+      const opened = this.#openPlace(place, forward, left, { own: draining.own, everywhere });
       if ('failure' in opened) {
         undo();
         return opened;
@@ -107,15 +110,18 @@ export class Listeners {
     place: Place,
     forward: RelayedForward,
     inherited: readonly ListeningSocket[],
+    draining: DrainingPorts,
   ): { readonly sockets: readonly OpenSocket[]; readonly fresh: readonly OpenSocket[] } | { readonly failure: ListenFailure } {
     const { ports } = forward.listen;
-    const spread = ports.last - ports.first < MOST_PORTS_SPREAD && this.#spreads();
+    const udp = place.transport === 'udp';
+    const spread =
+      (ports.last - ports.first < MOST_PORTS_SPREAD && this.#spreads()) || (udp && draining.everywhere.has(place.port));
     const wanted = spread ? this.#threads : 1;
-    const alone = !this.#held.has(portKey(place));
+    const probes = !this.#held.has(portKey(place)) && !(udp && draining.own.has(place.port));
     const fresh: ListeningSocket[] = [];
     for (const socket of inherited) this.#hold(socket, 1);
     while (inherited.length + fresh.length < wanted) {
-      const options: ListenOptions = { ...place, probe: alone && fresh.length === 0 && inherited.length === 0 };
+      const options: ListenOptions = { ...place, probe: probes && fresh.length === 0 && inherited.length === 0 };
       const opened = openListening(this.#libc, options);
       if ('error' in opened) {
         // Sockets that were inherited do without company where their opener did not allow any.
@@ -127,16 +133,26 @@ export class Listeners {
       this.#hold(socket, 1);
       fresh.push(socket);
     }
-    const sockets = this.#share([...inherited, ...fresh]);
+    const sockets = this.#share([...inherited, ...fresh]).map((s, i) => ({ ...s, inherited: i < inherited.length }));
     return { sockets, fresh: sockets.slice(inherited.length) };
   }
 
   /** One for all is watched by all, except at UDP: a client's datagrams must all come to the same worker. */
-  #share(sockets: readonly ListeningSocket[]): readonly OpenSocket[] {
+  #share(sockets: readonly ListeningSocket[]): readonly Omit<OpenSocket, 'inherited'>[] {
     const [only] = sockets;
     if (only && sockets.length === 1 && this.#threads > 1)
-      return [{ ...only, worker: only.transport === 'udp' ? only.port % this.#threads : undefined }];
+      return [{ ...only, worker: only.transport === 'udp' ? this.#workerOf(only) : undefined }];
     return sockets.map((socket, i) => ({ ...socket, worker: i % this.#threads }));
+  }
+
+  /** The worker of a UDP port that has one socket. */
+  #workerOf({ port }: Place): number {
+    return port % this.#threads;
+  }
+
+  /** UDP ports of which other workers may keep sockets for clients: these give who is new to a new socket in the same worker. */
+  #watchedElsewhere(had: readonly OpenSocket[]): readonly number[] {
+    return had.flatMap((s) => (s.transport === 'udp' && s.worker !== this.#workerOf(s) ? [s.port] : []));
   }
 
   #takeInherited(place: Place): readonly ListeningSocket[] {

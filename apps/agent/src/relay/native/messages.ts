@@ -8,6 +8,8 @@ export interface WorkerStart {
   readonly wake: number;
   /** Of descriptors.ts. */
   readonly descriptors: SharedArrayBuffer;
+  /** The process that left us sockets, and may still hold them. */
+  readonly predecessor: number | undefined;
 }
 
 export interface FlowQuestion {
@@ -19,6 +21,13 @@ export interface Adopted {
   readonly fd: number;
   /** That the client came to. */
   readonly port: number;
+}
+
+/** A UDP socket that no forward has any more, and that stays open for clients. */
+export interface DrainingSocket {
+  readonly port: number;
+  /** Of the socket, by which the kernel's list names it. */
+  readonly inode: number;
 }
 
 /** To a worker; each with an `id` is answered once. */
@@ -34,6 +43,7 @@ export type Order =
   | { readonly kind: 'counts'; readonly id: number }
   | { readonly kind: 'flows'; readonly id: number; readonly question: FlowQuestion }
   | { readonly kind: 'use'; readonly id: number }
+  | { readonly kind: 'draining'; readonly id: number }
   /** Answered when the last flow has ended. */
   | { readonly kind: 'drain'; readonly id: number }
   /** Connections that waited at listeners which the forward does not have any more, and that it is to carry all the same. */
@@ -50,6 +60,7 @@ export interface Answers {
   readonly counts: readonly ForwardCounts[];
   readonly flows: readonly RelayFlow[];
   readonly use: WorkerUse;
+  readonly draining: readonly DrainingSocket[];
   readonly drain: undefined;
 }
 

@@ -33,6 +33,8 @@ export interface Side {
 export interface SharedOut extends ListeningSocket {
   /** Other workers watch the same descriptor: watch it with EPOLLEXCLUSIVE, level-triggered. */
   readonly exclusive: boolean;
+  /** A predecessor opened it, and may hold it for its clients when it is closed here. */
+  readonly inherited: boolean;
 }
 
 /** What came of a connect, where it changed what is thought of the target. */
@@ -55,6 +57,8 @@ export interface SideHost {
   changed(uid: string, news: TargetNews): void;
   /** Something that should not happen, and that was kept to one flow. */
   trouble(what: string, error: unknown): void;
+  /** Whether a forward that holds so many descriptors has its share of them; while there is no other, it may have all. */
+  crowds(held: number): boolean;
   /** Descriptors that all relays of the process hold, and how many they may. */
   readonly descriptors: Descriptors;
 }

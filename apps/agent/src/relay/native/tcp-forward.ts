@@ -31,13 +31,9 @@ const REST = 50;
  * wait in the kernel's queue, at no cost: a target that does not answer takes the room of no other.
  */
 const [MOST_CONNECTING, FOR_EACH] = [1024, 16];
-/** Of the descriptors, for the connections of one forward as long as there are others. */
-const MOST_SHARE = 0.75;
 
 /** What a forward's flows need of the side that holds it. */
 export interface FlowKeeper {
-  /** How many it holds. */
-  readonly forwards: number;
   flow(): Flow;
   spare(flow: Flow): void;
   /** The last flow of a forward that is removed has ended. */
@@ -281,7 +277,7 @@ export class TcpForward {
   #crowds(share: number): boolean {
     const { most } = this.#gear.descriptors;
     if (this.#connecting >= share * Math.min(MOST_CONNECTING, Math.max(8, most / FOR_EACH))) return true;
-    return this.#keeper.forwards > 1 && 2 * this.#limits.open >= share * MOST_SHARE * most;
+    return this.#gear.host.crowds((2 * this.#limits.open) / share);
   }
 
   /** Too many connects wait for an answer: who comes next waits where it costs nothing. */

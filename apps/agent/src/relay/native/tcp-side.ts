@@ -26,10 +26,6 @@ export class TcpSide implements Side, FlowKeeper {
     this.#gear = gear;
   }
 
-  get forwards(): number {
-    return this.#forwards.size;
-  }
-
   set(forward: RelayedForward, mine: readonly SharedOut[], shared: SharedCounters): void {
     const has = forward.listen.transports.includes('tcp');
     let carried = this.#forwards.get(forward.uid);

@@ -21,8 +21,10 @@ const WAITING = 4 * 1024 * 1024;
 export interface PortOptions {
   readonly gear: UdpGear;
   readonly socket: SharedOut;
-  /** The socket that has this place now; undefined: none. */
-  readonly heir: (place: string) => UdpPort | undefined;
+  /** The socket that would get what this one gets, were this one not there; undefined: none. `local`: where it was sent to. */
+  readonly heir: (port: UdpPort, local: string) => UdpPort | undefined;
+  /** The socket is to be received on, also without clients: a predecessor that no longer does so holds it too. */
+  readonly lingers: () => boolean;
   /** A client is gone; `over`: it was the last one of a retired port, which is closed. */
   readonly left: (port: UdpPort, over: boolean) => void;
 }
@@ -44,12 +46,15 @@ export class UdpPort implements Ready, ReplyPort {
   carrier: UdpCarrier | undefined;
   readonly #gear: UdpGear;
   readonly #options: PortOptions;
-  readonly #address: string;
+  readonly bound: string;
+  readonly interface: string | undefined;
   /** It listens on every address of its family, and each client says by its packets on which. */
   readonly #wildcard: boolean;
   readonly #clients: ClientTable<UdpAssociation>;
   readonly #touched: UdpAssociation[] = [];
   #watched = false;
+  /** Retired, and closed. */
+  #over = false;
   /** The duplicate is among the descriptors that the relay holds. */
   #counted = false;
 
@@ -57,7 +62,8 @@ export class UdpPort implements Ready, ReplyPort {
     const { gear, socket } = options;
     this.#options = options;
     this.#gear = gear;
-    this.#address = socket.address;
+    this.bound = socket.address;
+    this.interface = socket.interface;
     this.fd = socket.fd;
     this.family = socket.address.includes(':') ? 6 : 4;
     this.number = socket.port;
@@ -65,10 +71,9 @@ export class UdpPort implements Ready, ReplyPort {
     this.#wildcard = addressBytes(socket.address).every((byte) => byte === 0);
     this.#clients = new ClientTable(KEY_WORDS[this.family]);
     const { libc } = gear;
-    if (this.#wildcard) {
-      const [level, option] = this.family === 4 ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_RECVPKTINFO];
-      libc.setsockopt(this.fd, level, option, ON, 4);
-    }
+    // An heir may listen on every address, and be told so on which of them a client is.
+    const [level, option] = this.family === 4 ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_RECVPKTINFO];
+    libc.setsockopt(this.fd, level, option, ON, 4);
     joinReceived(libc, this.fd);
     widen(libc, this.fd, WAITING);
   }
@@ -107,9 +112,15 @@ export class UdpPort implements Ready, ReplyPort {
   end(association: UdpAssociation): void {
     this.#clients.delete(association.key);
     association.close();
-    const over = this.#clients.size === 0 && !this.carrier;
-    if (over) this.#close();
-    this.#options.left(this, over);
+    if (!this.carrier) this.letGo();
+    this.#options.left(this, this.#over);
+  }
+
+  /** Closes what is retired, unless there is a reason to go on. */
+  letGo(): void {
+    if (this.#clients.size > 0 || this.#options.lingers()) return;
+    this.#close();
+    this.#over = true;
   }
 
   endAll(): void {
@@ -118,21 +129,19 @@ export class UdpPort implements Ready, ReplyPort {
 
   /**
    * Its forward gave it up, and the descriptor will be closed. Where there are clients that go on, a duplicate stays open: their replies
-   * must leave from this port, and what they send arrives here.
+   * must leave from this port, and what they send arrives here. The same where it lingers.
    */
   retire(watched: boolean): void {
     const { libc, host, replies } = this.#gear;
     replies.flush();
     this.watch(false);
     this.carrier = undefined;
-    if (this.#clients.size === 0) {
-      this.#options.left(this, true);
-      return;
-    }
-    const fd = libc.fcntl(this.fd, F_DUPFD_CLOEXEC, 0);
-    this.fd = fd;
-    if (fd < 0) {
+    const stays = this.#clients.size > 0 || this.#options.lingers();
+    this.fd = stays ? libc.fcntl(this.fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (this.fd < 0) {
       this.endAll();
+      this.#over = true;
+      this.#options.left(this, true);
       return;
     }
     // It replaces one that is closed now: there is room for it, counted or not.
@@ -157,7 +166,7 @@ export class UdpPort implements Ready, ReplyPort {
     this.#readKey(slot);
     const association = this.#clients.find() ?? this.#admit(slot);
     if (!association) {
-      if (!this.carrier) this.#options.heir(this.place)?.take(slot, touched);
+      if (!this.carrier) this.#options.heir(this, this.#local())?.take(slot, touched);
       return;
     }
     nextOfClient[slot] = -1;
@@ -166,6 +175,11 @@ export class UdpPort implements Ready, ReplyPort {
       touched.push(association);
     } else nextOfClient[association.last] = slot;
     association.last = slot;
+  }
+
+  /** The gateway's address that the datagram came to whose key was read last. */
+  #local(): string {
+    return this.#wildcard ? localText(this.#clients.probe, this.family) : this.bound;
   }
 
   #readKey(slot: number): void {
@@ -195,7 +209,7 @@ export class UdpPort implements Ready, ReplyPort {
       tally.refused += 1;
       return undefined;
     }
-    if (limits.enter(client, 0, length) !== undefined) {
+    if (host.crowds(limits.open) || limits.enter(client, 0, length) !== undefined) {
       tally.limited += 1;
       return undefined;
     }
@@ -229,7 +243,7 @@ export class UdpPort implements Ready, ReplyPort {
       key: probe.slice(),
       client,
       clientPort: ((word >>> 8) & 0xff00) | (word >>> 24),
-      local: this.#wildcard ? localText(probe, this.family) : this.#address,
+      local: this.#local(),
       fd,
       target,
     });

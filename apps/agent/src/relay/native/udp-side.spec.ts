@@ -42,6 +42,7 @@ class Bench {
       host: {
         changed: (uid, { target: key, healthy }) => this.changed.push(`${uid} ${key} ${healthy}`),
         trouble: (what, error) => this.troubles.push([what, error]),
+        crowds: () => false,
         descriptors: {
           take: (count) => this.room >= count && this.give(-count),
           give: (count) => void this.give(count),
@@ -95,7 +96,14 @@ function listening(address = '127.0.0.1', port = 0): SharedOut {
   const opened = openListening(libc, { transport: 'udp', address, port, probe: false });
   if ('error' in opened) throw new Error(opened.error);
   closers.push(() => libc.close(opened.fd));
-  return { transport: 'udp', address, port: port === 0 ? portOfSocket(opened.fd) : port, fd: opened.fd, exclusive: false };
+  return {
+    transport: 'udp',
+    address,
+    port: port === 0 ? portOfSocket(opened.fd) : port,
+    fd: opened.fd,
+    exclusive: false,
+    inherited: false,
+  };
 }
 
 function portOfSocket(fd: number): number {

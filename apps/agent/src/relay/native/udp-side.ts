@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { addressTextOf, portOf, SOCKET_ADDRESS_MAX } from '../../system/native/socket-address.js';
 import { addressText, peerText } from '../core/address.js';
@@ -5,16 +6,22 @@ import { changeOf, mayEnd } from '../core/change.js';
 import type { EngineUse, ForwardCounts, RelayFlow } from '../engine.js';
 import type { RelayedForward } from '../types.js';
 import type { EpollLoop } from './epoll-loop.js';
+import type { DrainingSocket } from './messages.js';
 import type { SharedCounters, SharedOut, Side, SideHost, TargetNews } from './side.js';
 import type { UdpAssociation } from './udp-association.js';
 import { UdpCarrier } from './udp-carrier.js';
 import { UdpGear } from './udp-gear.js';
 import { placeOf, UdpPort } from './udp-port.js';
 
+/** Milliseconds between two looks at whether a predecessor is over. */
+const LOOK_EVERY = 1_000;
+
 export interface UdpSideOptions {
   readonly loop: EpollLoop;
   readonly libc: RelayLibc;
   readonly host: SideHost;
+  /** The process that left us sockets. Default: none did. */
+  readonly predecessor?: number | undefined;
 }
 
 /** UDP in a native worker. See udp.md for the path of a datagram. */
@@ -27,11 +34,14 @@ export class UdpSide implements Side {
   readonly #ports = new Map<number, UdpPort>();
   readonly #byPlace = new Map<string, UdpPort>();
   readonly #retired = new Set<UdpPort>();
+  #predecessor: number | undefined;
+  #awaiting = false;
   #accepting = true;
   #drained: (() => void) | undefined;
 
   constructor(options: UdpSideOptions) {
     this.#gear = new UdpGear(options);
+    this.#predecessor = options.predecessor;
   }
 
   set(forward: RelayedForward, mine: readonly SharedOut[], shared: SharedCounters): void {
@@ -76,6 +86,11 @@ export class UdpSide implements Side {
     return flows;
   }
 
+  /** Sockets that no forward has any more. */
+  draining(): readonly DrainingSocket[] {
+    return [...this.#retired].map(({ number: port, fd }) => ({ port, inode: fstatSync(fd).ino }));
+  }
+
   use(): Pick<EngineUse, 'connections' | 'clients' | 'pipes'> {
     let clients = 0;
     for (const carrier of this.#all()) clients += carrier.associations.size;
@@ -90,6 +105,7 @@ export class UdpSide implements Side {
 
   drained(done: () => void): void {
     this.#drained = done;
+    this.#lingerNoMore();
     this.#checkDrained();
   }
 
@@ -103,6 +119,7 @@ export class UdpSide implements Side {
       this.#share(carrier, []);
     }
     this.#carriers.clear();
+    this.#lingerNoMore();
     this.#checkDrained();
   }
 
@@ -128,7 +145,8 @@ export class UdpSide implements Side {
     const port = new UdpPort({
       gear: this.#gear,
       socket,
-      heir: (place) => this.#byPlace.get(place),
+      heir: (from, local) => this.#heir(from, local),
+      lingers: () => socket.inherited && this.#predecessorDrains(),
       left: (from, over) => {
         if (over) this.#retired.delete(from);
         this.#checkDrained();
@@ -139,11 +157,45 @@ export class UdpSide implements Side {
     return port;
   }
 
+  /** As the kernel chooses: sockets for the address before those for every address, those for the interface before others. */
+  #heir({ family, number: port, interface: name }: UdpPort, local: string): UdpPort | undefined {
+    for (const address of [local, family === 4 ? '0.0.0.0' : '::']) {
+      const bound = name === undefined ? undefined : this.#byPlace.get(placeOf({ address, port, interface: name }));
+      const found = bound ?? this.#byPlace.get(placeOf({ address, port }));
+      if (found) return found;
+    }
+    return undefined;
+  }
+
   #retire(port: UdpPort): void {
     this.#ports.delete(port.fd);
     if (this.#byPlace.get(port.place) === port) this.#byPlace.delete(port.place);
     this.#retired.add(port);
     port.retire(this.#accepting);
+    this.#awaitPredecessor();
+  }
+
+  /** It started this process, which gets another parent when that one ends. */
+  #predecessorDrains(): boolean {
+    return this.#predecessor !== undefined && process.ppid === this.#predecessor;
+  }
+
+  #awaitPredecessor(): void {
+    if (this.#awaiting || this.#retired.size === 0 || this.#predecessor === undefined) return;
+    this.#awaiting = true;
+    this.#gear.loop.after(LOOK_EVERY, () => {
+      this.#awaiting = false;
+      if (this.#predecessorDrains()) this.#awaitPredecessor();
+      else this.#lingerNoMore();
+    });
+  }
+
+  #lingerNoMore(): void {
+    this.#predecessor = undefined;
+    for (const port of [...this.#retired]) {
+      port.letGo();
+      if (port.fd < 0) this.#retired.delete(port);
+    }
   }
 
   *#all(): Generator<UdpCarrier> {

@@ -45,6 +45,7 @@ export class WorkerThread {
     readonly libc: RelayLibc;
     readonly index: number;
     readonly descriptors: SharedArrayBuffer;
+    readonly predecessor?: number | undefined;
     readonly events: ThreadEvents;
   }) {
     this.index = options.index;
@@ -53,7 +54,7 @@ export class WorkerThread {
     this.#wake = options.libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (this.#wake < 0) throw callFailed(options.libc, 'eventfd');
     const entry = workerEntry();
-    const start: WorkerStart = { wake: this.#wake, descriptors: options.descriptors };
+    const start: WorkerStart = { wake: this.#wake, descriptors: options.descriptors, predecessor: options.predecessor };
     this.#worker = new Worker(entry.url, {
       workerData: start,
       execArgv: [...entry.execArgv],

@@ -14,6 +14,8 @@ import { UdpSide } from './udp-side.js';
 
 /** Milliseconds for which accepting rests at least, once there was no descriptor left. */
 const REST = 50;
+/** Of the descriptors, for the flows of one forward as long as there are others. */
+const MOST_SHARE = 0.75;
 
 /** One thread of the relay: it serves its sockets, and between two turns does what the main thread orders. */
 class RelayWorker {
@@ -23,6 +25,7 @@ class RelayWorker {
   readonly #tcp: TcpSide;
   readonly #udp: UdpSide;
   readonly #sides: readonly Side[];
+  readonly #forwards = new Set<string>();
   readonly #drainBytes = new Uint8Array(8);
   #resting = false;
   #draining = false;
@@ -34,13 +37,14 @@ class RelayWorker {
     this.#descriptors = new SharedDescriptors(start.descriptors, () => this.#rest());
     const host: SideHost = {
       descriptors: this.#descriptors,
+      crowds: (held) => this.#forwards.size > 1 && held >= MOST_SHARE * this.#descriptors.most,
       changed: (uid: string, news: TargetNews) => this.#say({ kind: 'news', uid, news }),
       trouble: (what, error) => this.#trouble(what, error),
     };
     const pool = new PipePool(libc, this.#descriptors, () => this.#loop.now);
     const loop = this.#loop;
     this.#tcp = new TcpSide(new Gear({ libc, loop, host, pool, descriptors: this.#descriptors }));
-    this.#udp = new UdpSide({ libc, loop, host });
+    this.#udp = new UdpSide({ libc, loop, host, predecessor: start.predecessor });
     this.#sides = [this.#tcp, this.#udp];
     this.#loop.watch(start.wake, EPOLLIN, () => {
       libc.read(start.wake, this.#drainBytes, 8);
@@ -72,6 +76,7 @@ class RelayWorker {
         this.#set(order);
         return;
       case 'remove':
+        this.#forwards.delete(order.uid);
         for (const side of this.#sides) side.remove(order.uid, order.cut);
         this.#answer(order.id, undefined);
         return;
@@ -83,6 +88,9 @@ class RelayWorker {
         return;
       case 'use':
         this.#answer(order.id, this.#use());
+        return;
+      case 'draining':
+        this.#answer(order.id, this.#udp.draining());
         return;
       case 'drain':
         this.#drain(order.id);
@@ -101,6 +109,7 @@ class RelayWorker {
 
   #set({ id, forward, sockets, memory }: Extract<Order, { kind: 'set' }>): void {
     const of = (transport: Transport) => sockets.filter((s) => s.transport === transport);
+    this.#forwards.add(forward.uid);
     this.#tcp.set(forward, of('tcp'), { memory });
     this.#udp.set(forward, of('udp'), { memory });
     this.#answer(id, undefined);

@@ -30,6 +30,8 @@ export interface Carriage {
 
 export interface CarriedOptions {
   readonly descriptors: Descriptors;
+  /** Whether there is no other forward. */
+  readonly alone: () => boolean;
   /** A target became reachable or unreachable. */
   readonly onHealth: (uid: string) => void;
   /** A flow of this forward is over. */
@@ -48,6 +50,8 @@ export class Carried {
   #targets: Targets;
   readonly #limits: Limits;
   readonly #options: CarriedOptions;
+  /** Descriptors of its flows. */
+  #held = 0;
 
   constructor(forward: RelayedForward, options: CarriedOptions) {
     this.#forward = forward;
@@ -86,7 +90,8 @@ export class Carried {
       this.tally.refused += 1;
       return undefined;
     }
-    if (!this.descriptors.take(descriptors)) {
+    const { alone } = this.#options;
+    if (!(alone() || this.descriptors.fitsShare(this.#held + descriptors)) || !this.descriptors.take(descriptors)) {
       this.tally.limited += 1;
       return undefined;
     }
@@ -95,6 +100,7 @@ export class Carried {
       this.tally.limited += 1;
       return undefined;
     }
+    this.#held += descriptors;
     this.tally.flows += 1;
     this.tally.open += 1;
     return { address, port, bytes, hash: hashAddress(bytes) };
@@ -102,6 +108,7 @@ export class Carried {
 
   leave(client: Client, descriptors: number, flow: Carriage): void {
     this.descriptors.giveBack(descriptors);
+    this.#held -= descriptors;
     this.#limits.leave(client.address);
     this.tally.open -= 1;
     this.flows.delete(flow);

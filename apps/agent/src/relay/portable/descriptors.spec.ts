@@ -15,6 +15,12 @@ describe('Descriptors', () => {
     expect([some.paused, some.take(2)]).toEqual([false, true]);
   });
 
+  it('leaves a quarter to others than one forward', () => {
+    const open = new Descriptors().used();
+    const some = new Descriptors({ limit: open + 48, reserve: 8 });
+    expect([some.fitsShare(30), some.fitsShare(31)]).toEqual([true, false]);
+  });
+
   it('counts what others in this process have open', () => {
     const some = new Descriptors({ reserve: 0 });
     const before = some.used();

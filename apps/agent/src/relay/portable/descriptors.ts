@@ -4,6 +4,8 @@ import { now } from './clock.js';
 /** Where nothing says what the limit is; the smallest that is common. */
 const UNKNOWN_LIMIT = 1024;
 const DEFAULT_RESERVE = 64;
+/** Of what forwards may take, for one of them as long as there are others. */
+const MOST_SHARE = 0.75;
 /** Milliseconds. */
 const LOOK_EVERY = 100;
 
@@ -33,6 +35,11 @@ export class Descriptors {
   /** Whether `count` more fit. */
   fits(count: number): boolean {
     return this.#others + this.#taken + count <= this.limit - this.#reserve;
+  }
+
+  /** Whether one forward may have so many while there are others. */
+  fitsShare(count: number): boolean {
+    return count <= MOST_SHARE * (this.limit - this.#reserve - this.#others);
   }
 
   /** Takes `count`, or gives false and takes none. */

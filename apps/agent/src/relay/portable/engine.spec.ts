@@ -5,6 +5,7 @@ import { freePorts, to } from '../conformance/stage.js';
 import { eventually } from '../conformance/waiting.js';
 import type { Engine } from '../engine.js';
 import { relayed } from '../testing.js';
+import { Descriptors } from './descriptors.js';
 import { openPortableEngine, type PortableHost } from './engine.js';
 import type { OwnAddress } from './places.js';
 
@@ -43,6 +44,46 @@ describe('the portable engine', () => {
     );
     expect(failure).toMatchObject({ reason: 'LISTEN_FAILED', message: expect.stringContaining('200 descriptors') });
     expect(await engine.listening()).toEqual([]);
+  });
+
+  it.each(['tcp', 'udp'] as const)('lets no forward have all descriptors: %s', async (transport) => {
+    const clients = await Promise.all(Array.from({ length: 120 }, () => DatagramPeer.open()));
+    onTestFinished(() => {
+      for (const client of clients) client.close();
+    });
+    const [there, service, port, other] = [
+      await DatagramPeer.open(),
+      await Service.start(),
+      await freePorts(),
+      await freePorts(),
+    ];
+    onTestFinished(() => {
+      there.close();
+      service.close();
+    });
+    service.echo();
+    const room = 104;
+    const engine = await opened({ descriptorLimit: new Descriptors().used() + room });
+    const words = { address: '127.0.0.1', transports: [transport], targets: [to(transport === 'tcp' ? service : there)] };
+    await engine.set(relayed({ ...words, uid: 'much', port }));
+    await engine.set(relayed({ ...words, uid: 'little', port: other, transports: ['tcp'], targets: [to(service)] }));
+    const counted = async () => (await engine.counts())[0];
+    const peers: Peer[] = [];
+    onTestFinished(() => {
+      for (const { socket } of peers) socket.destroy();
+    });
+    for (const client of clients) {
+      if (transport === 'udp') client.send('x', { address: '127.0.0.1', port });
+      else peers.push(Peer.connect('127.0.0.1', port).send('x'));
+    }
+    await eventually('all came', async () => {
+      const { flows = 0, limited = 0 } = (await counted()) ?? {};
+      return flows + limited === clients.length;
+    });
+    const much = await counted();
+    expect(much?.limited).toBeGreaterThan(0);
+    expect((much?.open ?? 0) * (transport === 'tcp' ? 2 : 1)).toBeLessThanOrEqual(0.75 * room);
+    expect((await Peer.connect('127.0.0.1', other).end('x').rest()).toString()).toBe('x');
   });
 
   it('goes on listening with clients of a removed UDP forward when its port is wanted again', async () => {

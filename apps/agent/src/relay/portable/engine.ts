@@ -115,6 +115,7 @@ class PortableEngine implements Engine {
     await this.#inTurn(async () => {
       this.#draining = true;
       clearInterval(this.#rescan);
+      this.#listeners.lookIdle(true);
       for (const entry of this.#entries.values()) {
         const listeners = [...entry.listeners.values()];
         entry.listeners = new Map();
@@ -131,6 +132,7 @@ class PortableEngine implements Engine {
     await this.#inTurn(async () => {
       this.#draining = true;
       clearInterval(this.#rescan);
+      this.#listeners.lookIdle(true);
       for (const { carried, listeners } of this.#entries.values()) {
         await this.#let([...listeners.values()], true);
         this.#leaving.add(carried);
@@ -180,6 +182,7 @@ class PortableEngine implements Engine {
   #begin(forward: RelayedForward): Carried {
     return new Carried(forward, {
       descriptors: this.#descriptors,
+      alone: () => this.#entries.size < 2,
       onHealth: (uid) => this.#onChange(uid),
       onEnd: () => this.#ended(),
     });
@@ -193,9 +196,10 @@ class PortableEngine implements Engine {
   /** Closes listeners; of UDP, with clients that are to stay, when these are gone. `shared`: a successor has them too. */
   async #let(listeners: readonly Listener[], cut: boolean, shared = false): Promise<void> {
     const udp = listeners.filter((l) => l instanceof UdpListener);
-    const stay = cut ? [] : udp;
-    const close = listeners.filter((l) => cut || !(l instanceof UdpListener));
+    const stay = udp.filter((listener) => !cut || listener.lingers);
+    const close = listeners.filter((l) => !(l instanceof UdpListener) || !stay.includes(l));
     for (const listener of stay) {
+      if (cut) listener.endAll();
       if (shared) listener.leaveReceiving();
       this.#listeners.retire(listener);
     }
@@ -203,6 +207,7 @@ class PortableEngine implements Engine {
   }
 
   async #followAddresses(): Promise<void> {
+    this.#listeners.lookIdle();
     for (const entry of this.#entries.values()) {
       const { forward } = entry.carried;
       if (forward.listen.address || !forward.listen.transports.includes('udp')) continue;

@@ -1,6 +1,8 @@
 export interface ListenOptions {
   /** Goes on with that socket. */
   readonly fd?: number;
+  /** UDP: stays once it is retired, also without clients, as long as this is so. Default: never. */
+  readonly lingers?: () => boolean;
   /**
    * First without SO_REUSEPORT, to be refused where somebody else listens who allows company: with it, both would get clients. False
    * where it is one of this engine that listens on the port, whom the new one is to replace.

@@ -20,9 +20,15 @@ export class Listeners {
   readonly #retired = new Map<string, UdpListener>();
   /** How many are open on each port. */
   readonly #held = new Map<string, number>();
+  /**
+   * Who left the inherited ones, and may hold them for its clients without receiving: then who is new would be heard by nobody, did they
+   * not stay open here. It started this process, which gets another parent (at last 1) when that one ends.
+   */
+  #predecessor: number | undefined;
 
   constructor(options: { readonly descriptors: Descriptors; readonly inherited: readonly ListeningSocket[] }) {
     this.#descriptors = options.descriptors;
+    if (options.inherited.length > 0 && process.ppid > 1) this.#predecessor = process.ppid;
     this.#inherited = new Map(options.inherited.map((socket) => [placeKey(socket), socket]));
   }
 
@@ -84,6 +90,12 @@ export class Listeners {
     });
   }
 
+  /** Closes those that have no reason to stay any more. `drain`: there is a successor, and none stays for who is new. */
+  lookIdle(drain = false): void {
+    if (drain) this.#predecessor = undefined;
+    for (const listener of [...this.#retired.values()]) listener.lookIdle();
+  }
+
   /** Ends those that were only waiting for the last of their clients. */
   async stop(): Promise<void> {
     const all = [...this.#retired.values()];
@@ -102,7 +114,7 @@ export class Listeners {
     const inherited = this.#inherited.get(key);
     if (place.interface !== undefined && !inherited) return interfaceFailure(place);
     const probe = !inherited && !this.#held.has(portKey(place));
-    const options = { died, probe, ...(inherited ? { fd: inherited.fd } : {}) };
+    const options = { died, probe, ...(inherited ? { fd: inherited.fd, lingers: () => this.#predecessorDrains() } : {}) };
     const result = await (place.transport === 'tcp' ? TcpListener : UdpListener).open(place, options);
     this.#inherited.delete(key);
     if (!('reason' in result)) this.#opened(place);
@@ -120,6 +132,10 @@ export class Listeners {
     const left = (this.#held.get(portKey(place)) ?? 0) - 1;
     if (left > 0) this.#held.set(portKey(place), left);
     else this.#held.delete(portKey(place));
+  }
+
+  #predecessorDrains(): boolean {
+    return this.#predecessor !== undefined && process.ppid === this.#predecessor;
   }
 
   #tooMany(count: number): ListenFailure {

@@ -14,22 +14,27 @@ export class UdpListener {
   readonly #clients = new Map<string, UdpClient>();
   #carried: Carried | undefined;
   #whenIdle: (() => void) | undefined;
+  readonly #lingers: () => boolean;
   #closed = false;
 
-  private constructor(place: ListenPlace, socket: Socket) {
+  private constructor(place: ListenPlace, socket: Socket, lingers: () => boolean) {
     this.place = place;
+    this.#lingers = lingers;
     this.#socket = socket;
     socket.on('message', (datagram, from) => this.#arrived(datagram, from));
   }
 
   /** What is taken already fails with why. */
-  static async open(place: ListenPlace, { fd, probe, died }: ListenOptions): Promise<UdpListener | ListenFailure> {
+  static async open(
+    place: ListenPlace,
+    { fd, probe, died, lingers = () => false }: ListenOptions,
+  ): Promise<UdpListener | ListenFailure> {
     const { address, port } = place;
     const family = address.includes(':') ? 6 : 4;
     try {
       if (probe) await closed(await bound(openDatagram(family), { address, port }));
       const socket = openDatagram(family, true);
-      const listener = new UdpListener(place, socket);
+      const listener = new UdpListener(place, socket, lingers);
       await bound(socket, fd === undefined ? { address, port } : { fd });
       socket.on('error', died);
       widen(socket);
@@ -53,7 +58,7 @@ export class UdpListener {
   retire(then: () => void): void {
     this.#carried = undefined;
     this.#whenIdle = then;
-    this.#lookIdle();
+    this.lookIdle();
   }
 
   /** Leaves what arrives to a successor that has the same socket. */
@@ -61,16 +66,26 @@ export class UdpListener {
     stopReceiving(this.#socket);
   }
 
+  /** Ends its clients, and stays where it is to linger. */
+  endAll(): void {
+    for (const client of [...this.#clients.values()]) client.end();
+  }
+
+  get lingers(): boolean {
+    return this.#lingers();
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#whenIdle = undefined;
-    for (const client of [...this.#clients.values()]) client.end();
+    this.endAll();
     this.#socket.close();
   }
 
-  #lookIdle(): void {
-    if (this.#clients.size > 0 || !this.#whenIdle) return;
+  /** Closes where it is retired and has no reason to stay. */
+  lookIdle(): void {
+    if (this.#clients.size > 0 || !this.#whenIdle || this.#lingers()) return;
     const then = this.#whenIdle;
     this.close();
     then();
@@ -94,7 +109,7 @@ export class UdpListener {
       side: { address, port, reply: (datagram, to) => this.#reply(datagram, to) },
       onEnd: () => {
         this.#clients.delete(key);
-        this.#lookIdle();
+        this.lookIdle();
       },
     });
     this.#clients.set(key, begun);

@@ -68,8 +68,10 @@ export class Carried {
   remove(uids: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {
       for (const uid of uids) {
-        if (!this.#byUid.delete(uid)) continue;
+        if (!this.#byUid.has(uid)) continue;
         await this.#engine.remove(uid);
+        // Only now: what could not be removed is still there, and said to be.
+        this.#byUid.delete(uid);
       }
     });
   }

@@ -18,31 +18,35 @@ const FORMAT = 1;
 const LONGEST_LEGACY = 512 * 1024 * 1024;
 
 export interface Legacy {
+  /** Whoever starts it is a relay that lets go once it listens, maybe with nothing to hand over. */
+  readonly succeeds: boolean;
   /** Descriptors as they are in the successor. */
   readonly sockets: readonly ListeningSocket[];
   readonly forwards: readonly Wanted[];
 }
 
-export const NOTHING: Legacy = { sockets: [], forwards: [] };
+export const NOTHING: Legacy = { succeeds: false, sockets: [], forwards: [] };
 
 export type Started = { readonly ready: true } | { readonly ready: false; readonly reason: string; readonly message: string };
 
 /** `forwards` as JSON texts. */
 export function legacyLine(legacy: {
+  readonly succeeds: boolean;
   readonly sockets: readonly ListeningSocket[];
   readonly forwards: readonly { readonly json: string; readonly digest: string }[];
 }): string {
   const forwards = legacy.forwards.map(({ json, digest }) => `{"forward":${json},"digest":${JSON.stringify(digest)}}`);
-  return `{"format":${FORMAT},"sockets":${JSON.stringify(legacy.sockets)},"forwards":[${forwards.join(',')}]}\n`;
+  return `{"format":${FORMAT},"succeeds":${legacy.succeeds},"sockets":${JSON.stringify(legacy.sockets)},"forwards":[${forwards.join(',')}]}\n`;
 }
 
 export function readLegacy(line: string): Legacy {
   const of = new Reader(parseJson(line), 'legacy');
   of.must('format', (v, at) => Reader.integer(v, at, FORMAT, FORMAT));
+  const succeeds = of.must('succeeds', Reader.flag);
   const sockets = of.must('sockets', (v, at) => Reader.list(v, at, readSocket));
   const forwards = of.must('forwards', (v, at) => Reader.list(v, at, readWanted));
   of.end();
-  return { sockets, forwards };
+  return { succeeds, sockets, forwards };
 }
 
 function readSocket(value: unknown, at: string): ListeningSocket {

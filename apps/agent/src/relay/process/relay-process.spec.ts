@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../clock.js';
-import { FakeClock } from '../../testing/fake-clock.js';
+import { FakeClock, settle } from '../../testing/fake-clock.js';
 import { listCarried, removeForwards, setForwards, stopRelay, upgradeRelay, useOf } from '../client.js';
 import { FakeEngine } from '../engine.fake.js';
 import { RelayLink } from '../link.js';
@@ -13,6 +13,7 @@ import { relayed, target } from '../testing.js';
 import { RelayYard } from '../testing-relay.js';
 import { wireForward } from '../wire-forward.js';
 import { RelayProcess } from './relay-process.js';
+import { begun } from './successor.js';
 
 const log = createLogger({ name: 'spec', level: 'silent' });
 const on = (uid: string, port: number) => relayed({ uid, address: '127.0.0.1', port, targets: [target('10.0.0.10', 80)] });
@@ -195,6 +196,34 @@ describe('who may speak to it', () => {
   );
 });
 
+describe('what is to be removed and cannot be', () => {
+  it('is said to be carried still', async () => {
+    const { link, engine } = await running();
+    await setForwards(link, [on('a', 80)]);
+    const { remove } = engine;
+    engine.remove = () => Promise.reject(new Error('no worker answers'));
+    await expect(removeForwards(link, ['a'])).rejects.toThrow('internal error');
+    expect((await listCarried(link)).map((r) => r.uid)).toEqual(['a']);
+    engine.remove = remove.bind(engine);
+    await removeForwards(link, ['a']);
+    expect(await listCarried(link)).toEqual([]);
+  });
+});
+
+describe('a process that is started', () => {
+  it('and says nothing more without ending is given up', async () => {
+    const clock = new FakeClock();
+    const [channel, killed] = [new Socket(), [] as string[]];
+    const process = { pid: 1, channel, ended: new Promise<string>(() => undefined), kill: (s: string) => void killed.push(s) };
+    const outcome = begun(process, 'legacy\n', clock, 100).catch((error: unknown) => error);
+    channel.destroy();
+    await settle();
+    await clock.advance(100);
+    expect(await outcome).toMatchObject({ reason: 'RELAY_NOT_STARTED' });
+    expect(killed).toEqual(['SIGKILL']);
+  });
+});
+
 describe('an upgrade', () => {
   const program = { program: '/new', args: ['relay'] };
 
@@ -216,6 +245,14 @@ describe('an upgrade', () => {
     // What the old one lets go of is its own name, not that of the new one.
     await expect(stat(yard.paths.socket)).resolves.toBeDefined();
     await expect(stat(join(yard.dir, `relay-${process.pid}.sock`))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('takes place although nothing is carried now', async () => {
+    const { link, relay } = await running();
+    yard.build = 'two';
+    await upgradeRelay(link, program);
+    await relay.ended;
+    expect((await linked()).hello.build).toBe('two');
   });
 
   it('that fails changes nothing', async () => {

@@ -50,6 +50,8 @@ export class RelayProcess {
   #carried!: Carried;
   #server!: ControlServer;
   #draining = false;
+  /** The control socket on its way to another name. */
+  #moving: Promise<void> | undefined;
   /** Listeners and control socket are another's, or nobody's. */
   #letGo = false;
   #ending = false;
@@ -97,7 +99,7 @@ export class RelayProcess {
 
   async #begin(legacy: Legacy): Promise<void> {
     const { paths, engine, engines, log } = this.#options;
-    if (legacy.sockets.length === 0) await requireNone(paths.socket);
+    if (!legacy.succeeds) await requireNone(paths.socket);
     const inherited = new Inherited(legacy.sockets);
     const onChange = (uid: string) => this.#noteChanged(uid);
     const opened = await openEngine(engines, engine, { inherited: legacy.sockets, onChange });
@@ -173,16 +175,11 @@ export class RelayProcess {
 
   /** Lets go of listeners and control socket. What flows goes on; it can be looked at under another name. */
   async #retire(why: EndingReason): Promise<void> {
-    const { paths, log } = this.#options;
     this.#draining = true;
     this.#carried.close();
     const before = this.#server;
-    try {
-      this.#server = this.#control(paths.draining(process.pid));
-      await this.#server.start();
-    } catch (error) {
-      log.warn({ err: error }, 'what flows here cannot be looked at any more');
-    }
+    this.#moving = this.#moveControl();
+    await this.#moving;
     before.push({ event: 'ending', why });
     const drained = this.#engine.drain();
     await before.stop();
@@ -191,9 +188,21 @@ export class RelayProcess {
     await this.#end();
   }
 
+  async #moveControl(): Promise<void> {
+    const { paths, log } = this.#options;
+    try {
+      this.#server = this.#control(paths.draining(process.pid));
+      await this.#server.start();
+    } catch (error) {
+      log.warn({ err: error }, 'what flows here cannot be looked at any more');
+    }
+  }
+
   async #end(why: EndingReason = 'asked'): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
+    // A socket that opens after the end would stay behind.
+    await this.#moving;
     for (const timer of this.#timers.values()) timer.cancel();
     this.#server.push({ event: 'ending', why });
     await this.#engine.stop();

@@ -1,5 +1,5 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
-import type { Clock } from '../../clock.js';
+import type { Clock, Timer } from '../../clock.js';
 import { type DetachedProcess, FIRST_INHERITED, type StartDetached } from '../../system/detached-process.js';
 import type { Engine } from '../engine.js';
 import { wireForward } from '../wire-forward.js';
@@ -27,16 +27,16 @@ export async function handOver(options: {
   const successor = await start({ program, args, log: logFile, descriptors: listening.map((s) => s.fd) });
   const sockets = listening.map((socket, i) => ({ ...socket, fd: FIRST_INHERITED + i }));
   const forwards = [...carried.entries].map(({ forward, digest }) => ({ json: wireForward(forward).json, digest }));
-  await begun(successor, legacyLine({ sockets, forwards }), clock);
+  await begun(successor, legacyLine({ succeeds: true, sockets, forwards }), clock);
   return { pid: successor.pid };
 }
 
 /** Tells a process that was started what it is to go on with, and resolves once it listens. Ends it where it does not come to that. */
 export async function begun(process: DetachedProcess, legacy: string, clock: Clock, patience = PATIENCE): Promise<void> {
   const { channel } = process;
+  let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
-    const timer = clock.after(patience, () => reject(failed(`it did not listen within ${patience / 1000} s`)));
-    channel.once('close', () => timer.cancel());
+    timer = clock.after(patience, () => reject(failed(`it did not listen within ${patience / 1000} s`)));
   });
   try {
     channel.on('error', () => undefined);
@@ -49,6 +49,7 @@ export async function begun(process: DetachedProcess, legacy: string, clock: Clo
     process.kill('SIGKILL');
     throw error;
   } finally {
+    timer?.cancel();
     channel.destroy();
   }
 }

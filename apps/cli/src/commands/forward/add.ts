@@ -29,7 +29,7 @@ const options = {
   listen: required({
     placeholder: '[ADDR:]PORT[-PORT][/PROTO]',
     summary:
-      'Where traffic enters; PROTO is tcp (default), udp or tcp+udp. ADDR/all is 1:1 NAT of a whole address. IPv6 in brackets',
+      'Where traffic enters; without ADDR, at every address of the gateway. PROTO is tcp (default), udp or tcp+udp. ADDR/all is 1:1 NAT of a whole address. IPv6 in brackets',
     parse: parseListen,
   }),
   target: list({
@@ -88,7 +88,7 @@ export const addForward = defineCommand({
   path: 'forward add',
   summary: 'Add a forward',
   description:
-    'What arrives at the listener goes to the target, or to one of several by their weights. A range of ports goes to as many ports from the port of the target on. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. auto in place of the port takes a free one from 50000 to 50999, which the forward keeps. The kernel carries it where it can. Where it cannot, the relay does, a process beside the agent: a listener or target on loopback, IPv4 to IPv6 and back, and whatever the flags marked "Relay only" ask for. What the relay cannot do is refused: --snat none, ADDR/all, --helper ftp, --clamp-mss, --takeover. Not built yet, and refused: --selector.',
+    'What arrives at the listener goes to the target, or to one of several by their weights. A range of ports goes to as many ports from the port of the target on. The control plane answers once the forward is stored; with --wait the command ends when the agent of every gateway says that it is in place. auto in place of the port takes a free one from 50000 to 50999, which the forward keeps. The kernel carries the forward where it can. Where it cannot, the relay does, a process beside the agent: a listener or target on loopback, IPv4 to IPv6 and back, and whatever the flags marked "Relay only" ask for. What the relay cannot do is refused: --snat none, ADDR/all, --helper ftp, --clamp-mss, --takeover. Not built yet, and refused: --selector.',
   args: { name: argument({ placeholder: 'NAME', summary: 'Name of the forward, unique', parse: parseName }) },
   options,
   formats: FORMATS,

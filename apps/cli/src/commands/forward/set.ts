@@ -107,7 +107,8 @@ function given<T extends object, K extends keyof T>(from: T, keys: readonly K[])
 export const setForward = defineCommand({
   path: 'forward set',
   summary: 'Change a forward',
-  description: 'Changes exactly what the flags name; everything else stays as it is.',
+  description:
+    'Changes exactly what the flags name; everything else stays as it is. A forward that goes from the kernel to the relay or back is carried by the one before the other lets go of it, and TCP connections that are open go on unless --on-change is cut.',
   args: { name: argument({ placeholder: 'NAME', summary: 'Name of the forward', parse: parseName, complete: 'forwards' }) },
   options,
   formats: FORMATS,
@@ -119,7 +120,7 @@ export const setForward = defineCommand({
       command: 'gwctl forward set shop --target 10.0.0.31:8443 --target 10.0.0.33:8443,weight=2',
     },
     { says: 'Set a label, remove another', command: 'gwctl forward set web --label team=db --label old-' },
-    { says: 'From the kernel to the relay, and back', command: 'gwctl forward set web --driver relay --wait' },
+    { says: 'From the kernel to the relay; --driver auto takes it back', command: 'gwctl forward set web --driver relay --wait' },
     {
       says: 'Fewer connections at a time, and the usual time-out again',
       command: 'gwctl forward set web --max-connections 500 --connect-timeout default',
