@@ -77,9 +77,11 @@ describe('gwctl-agent', () => {
     { what: 'an unknown command', args: () => ['fly'], code: 2, says: "unknown command 'fly'" },
     { what: 'a gateway that never joined', args: () => ['run'], code: 3, says: 'gwctl gateway add' },
     { what: 'no running agent', args: () => ['status'], code: 1, says: 'no agent runs here' },
+    { what: 'no running relay', args: () => ['flows'], code: 1, says: 'no relay runs here' },
+    { what: 'no flows to show', args: () => ['flows', '--most', '0'], code: 2, says: 'from 1 to 100000' },
     { what: 'a policy that is missing', args: () => ['policy', 'check', '/none'], code: 3, says: '/none' },
   ])('answers $what with $code', async ({ args, code, says }) => {
-    const state = ['join', 'run', 'status'].includes(args()[0] ?? '') ? ['--state-dir', join(dir, 'empty')] : [];
+    const state = ['join', 'run', 'status', 'flows'].includes(args()[0] ?? '') ? ['--state-dir', join(dir, 'empty')] : [];
     const result = await run(...args(), ...state);
     expect(result).toMatchObject({ code, talk: expect.stringContaining(says) });
     expect(result.talk).not.toContain('gwctl-join-1');

@@ -1,6 +1,7 @@
 import { VERSION } from '@gwctl/shared/version';
 import { Command } from 'commander';
 import { cleanupCommand } from './cleanup.js';
+import { flowsCommand } from './flows.js';
 import { joinCommand } from './join.js';
 import type { Output } from './output.js';
 import { planCommand } from './plan.js';
@@ -16,6 +17,7 @@ export function makeProgram(output: Output): Command {
     joinCommand(output),
     runCommand(),
     statusCommand(output),
+    flowsCommand(output),
     planCommand(output),
     cleanupCommand(output),
     policyCommand(output),

@@ -25,6 +25,9 @@ export class FakeEngine implements Engine {
   /** Listeners that died: `tcp 80`. */
   readonly dead = new Set<string>();
   readonly targets = new Map<string, readonly TargetCounts[]>();
+  /** Counted of a forward otherwise than of all. */
+  readonly counted = new Map<string, Partial<Omit<ForwardCounts, 'uid'>>>();
+  readonly flowing: RelayFlow[] = [];
   descriptors: ListeningSocket[] = [];
   inUse: EngineUse = { connections: 0, clients: 0, pipes: 0, descriptors: 20, descriptorLimit: 1024, paused: false };
   options: EngineOptions = { inherited: [] };
@@ -81,11 +84,12 @@ export class FakeEngine implements Engine {
       failed: 0,
       open: 0,
       targets: this.targets.get(uid) ?? [],
+      ...this.counted.get(uid),
     }));
   }
 
-  async flows(): Promise<readonly RelayFlow[]> {
-    return [];
+  async flows({ uid, most }: { readonly uid?: string; readonly most: number }): Promise<readonly RelayFlow[]> {
+    return this.flowing.filter((f) => uid === undefined || f.uid === uid).slice(0, most);
   }
 
   async use(): Promise<EngineUse> {
