@@ -195,6 +195,7 @@ describe('the relay', () => {
   });
 
   it('is gone after a clean-up, with its sockets', async () => {
+    if (world.agent.process.running) await world.agent.kill('SIGTERM');
     await world.agent.command(['cleanup', '--driver', 'relay']);
     await waitFor(() => relays().length === 0, { what: 'no relay runs' });
     expect(await world.ask('client', '192.168.1.10:10022')).toBe('refused');

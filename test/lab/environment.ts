@@ -8,6 +8,7 @@ export const needsRealRoot = {
   sshd: 'sshd changes to an unprivileged user before and after login; a user namespace with one mapped user has no other',
   wideTransaction:
     'only root of the host itself may send the kernel a transaction of more than net.core.wmem_max bytes (SO_SNDBUFFORCE, netlink(7))',
+  tcpdump: 'tcpdump as root becomes another user or sets its groups; a user namespace with one mapped user allows neither',
   otherUsers: 'runs programs as another user of the system; a user namespace with one mapped user has no other',
 } as const;
 export type RealRootReason = keyof typeof needsRealRoot;

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { rootOnly } from '../lab/root-only.js';
 import { FlowLab } from './flow-lab.js';
 import { forward } from './forwards.js';
 import { NETS, type Net } from './net.js';
@@ -40,17 +41,17 @@ describe.each(DRIVERS)('announced addresses, with %s', (driver) => {
     expect(await found(net)).toBeUndefined();
   });
 
-  it.each(NETS)('$label: neighbours are told, so that who remembers another host does not wait', async (net) => {
-    const filter = net.family === 4 ? `arp and host ${net.neighbour}` : 'icmp6 and ip6[40] == 136';
-    // In a user namespace there is no other user that it could become.
-    const argv = ['tcpdump', '-Z', 'root', '-n', '-l', '--immediate-mode', '-i', 'eth0', '-c', '1', ...filter.split(' ')];
-    const dump = await world.lab.host('cli').spawn(argv, { ready: /listening on/ });
-    await world.gateway.want([all(net)]);
-    await dump.waitForOutput(
-      new RegExp(`(?:Reply|Request|Announcement|tgt is|who-has).*${net.neighbour.replaceAll('.', '\\.')}`),
-    );
-    await dump.stop();
-  });
+  for (const net of NETS)
+    rootOnly(`${net.label}: neighbours are told, so that who remembers another host does not wait`, 'tcpdump', async () => {
+      const filter = net.family === 4 ? `arp and host ${net.neighbour}` : 'icmp6 and ip6[40] == 136';
+      const argv = ['tcpdump', '-n', '-l', '--immediate-mode', '-i', 'eth0', '-c', '1', ...filter.split(' ')];
+      const dump = await world.lab.host('cli').spawn(argv, { ready: /listening on/ });
+      await world.gateway.want([all(net)]);
+      await dump.waitForOutput(
+        new RegExp(`(?:Reply|Request|Announcement|tgt is|who-has).*${net.neighbour.replaceAll('.', '\\.')}`),
+      );
+      await dump.stop();
+    });
 
   it.each(NETS)('$label: two forwards announce one address: it stays until the last is gone', async (net) => {
     const ports = [80, 8443].map((port) => {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { rootOnly } from '../lab/root-only.js';
 import { FlowLab, lives } from './flow-lab.js';
 import { egress, forward } from './forwards.js';
 import { join, NETS, type Net, split } from './net.js';
@@ -21,21 +22,7 @@ describe.each(DRIVERS)('the path of our flows, with %s', (driver) => {
 
   /** Starts before `traffic` and gives the lines of the first packets that match. */
   async function sniff(host: TableHost, filter: string, count: number, traffic: () => Promise<unknown>): Promise<string[]> {
-    // In a user namespace there is no other user that it could become.
-    const argv = [
-      'tcpdump',
-      '-Z',
-      'root',
-      '-n',
-      '-S',
-      '-l',
-      '--immediate-mode',
-      '-i',
-      'eth0',
-      '-c',
-      String(count),
-      ...filter.split(' '),
-    ];
+    const argv = ['tcpdump', '-n', '-S', '-l', '--immediate-mode', '-i', 'eth0', '-c', String(count), ...filter.split(' ')];
     const dump = await world.lab.host(host).spawn(argv, { ready: /listening on/ });
     await traffic();
     await dump.waitForExit();
@@ -47,21 +34,23 @@ describe.each(DRIVERS)('the path of our flows, with %s', (driver) => {
 
     describe('segment size where the path takes 1280 bytes', () => {
       const mss = (line: string | undefined) => Number(/mss (\d+)/.exec(line ?? '')?.[1]);
-      it.each([
+      const sizes = [
         ['clamped', true, 1280 - ipHeaders],
         ['left alone', false, 1500 - ipHeaders],
-      ] as const)('%s', async (_, clampMss, expected) => {
-        await world.gateway.want([forward(`${join(net.vip, 443)}/tcp`, join(net.narrow, 80), { clampMss })]);
-        const { ask } = world.of(net);
-        // The target sees the client's SYN, the client the target's answer to it.
-        let toTarget: string | undefined;
-        const [toClient] = await sniff('cli', 'src port 443', 1, async () => {
-          [toTarget] = await sniff('far', `dst host ${net.narrow} and tcp dst port 80`, 1, () => ask());
+      ] as const;
+      for (const [name, clampMss, expected] of sizes)
+        rootOnly(name, 'tcpdump', async () => {
+          await world.gateway.want([forward(`${join(net.vip, 443)}/tcp`, join(net.narrow, 80), { clampMss })]);
+          const { ask } = world.of(net);
+          // The target sees the client's SYN, the client the target's answer to it.
+          let toTarget: string | undefined;
+          const [toClient] = await sniff('cli', 'src port 443', 1, async () => {
+            [toTarget] = await sniff('far', `dst host ${net.narrow} and tcp dst port 80`, 1, () => ask());
+          });
+          expect([mss(toTarget), mss(toClient)], `${toTarget}\n${toClient}`).toEqual([expected, expected]);
         });
-        expect([mss(toTarget), mss(toClient)], `${toTarget}\n${toClient}`).toEqual([expected, expected]);
-      });
 
-      it('of another forward, and of what only passes, as it was', async () => {
+      rootOnly('of another forward, and of what only passes, as it was', 'tcpdump', async () => {
         await world.gateway.want([
           forward(`${join(net.vip, 443)}/tcp`, join(net.narrow, 80), { clampMss: true }),
           forward(`${join(net.vip, 444)}/tcp`, join(net.narrow, 80)),
@@ -113,28 +102,30 @@ describe.each(DRIVERS)('the path of our flows, with %s', (driver) => {
       }
       const wildcard = (n: Net, snat: string) => forward('443/tcp', join(n.t10, 8443), { snat });
 
-      it.each(['masquerade', 'none'])('of the client does not end the connection, source address %s', async (snat) => {
-        const { tcp, connect } = world.of(net);
-        await world.gateway.want([tcp(join(net.t10, 8443), { snat })]);
-        const flow = await connect();
-        await interject('cli', 443, () => lives(flow));
-        expect(await lives(flow)).toBe('echoed');
-      });
+      for (const snat of ['masquerade', 'none'])
+        rootOnly(`of the client does not end the connection, source address ${snat}`, 'tcpdump', async () => {
+          const { tcp, connect } = world.of(net);
+          await world.gateway.want([tcp(join(net.t10, 8443), { snat })]);
+          const flow = await connect();
+          await interject('cli', 443, () => lives(flow));
+          expect(await lives(flow)).toBe('echoed');
+        });
 
-      it('of the client does not end one at every address', async () => {
+      rootOnly('of the client does not end one at every address', 'tcpdump', async () => {
         await world.gateway.want([wildcard(net, 'masquerade')]);
         const flow = await world.of(net).connect();
         await interject('cli', 443, () => lives(flow));
         expect(await lives(flow)).toBe('echoed');
       });
 
-      it.each(['masquerade', 'none'])('of the target does not end the connection, source address %s', async (snat) => {
-        const { tcp, connect } = world.of(net);
-        await world.gateway.want([tcp(join(net.t10, 8443), { snat })]);
-        const flow = await connect();
-        await interject('srv', 8443, () => lives(flow));
-        expect(await lives(flow)).toBe('echoed');
-      });
+      for (const snat of ['masquerade', 'none'])
+        rootOnly(`of the target does not end the connection, source address ${snat}`, 'tcpdump', async () => {
+          const { tcp, connect } = world.of(net);
+          await world.gateway.want([tcp(join(net.t10, 8443), { snat })]);
+          const flow = await connect();
+          await interject('srv', 8443, () => lives(flow));
+          expect(await lives(flow)).toBe('echoed');
+        });
     });
   });
 
