@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { labCommand } from './enter-lab.mjs';
 import { environment, node, prepare, requirePrograms, root, say } from './lib/toolchain.mjs';
 
@@ -43,6 +43,7 @@ const work = mkdtempSync(join(root, '.cache', 'test-'));
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
 const total = { passed: 0, failed: 0, skipped: 0 };
 const notRun = [];
+const failures = [];
 
 /** Runs a check that is no test file of its own (a linter, a compiler) and counts it as one test. */
 function check(name, argv) {
@@ -51,7 +52,7 @@ function check(name, argv) {
   if (result.status === 0) total.passed++;
   else {
     total.failed++;
-    say(`FAILED: ${name} (${argv.join(' ')})`);
+    failures.push(`${name}: ${argv.join(' ')}`);
   }
 }
 
@@ -90,10 +91,16 @@ async function tests(name, args, { wrap = (argv) => argv, env = {}, aside = fals
     total.skipped += counted.numPendingTests + (counted.numTodoTests ?? 0);
     // A file that does not load has no failed test of its own, but fails the run.
     if (!counted.success && counted.numFailedTests === 0) total.failed += Math.max(1, counted.numFailedTestSuites);
+    for (const file of counted.testResults.filter((f) => f.status === 'failed')) {
+      const failed = file.assertionResults.filter((t) => t.status === 'failed');
+      const path = relative(root, file.name);
+      if (failed.length === 0) failures.push(`${path}: ${file.message}`);
+      for (const t of failed) failures.push(`${path}: ${t.fullName}\n${(t.failureMessages ?? []).join('\n')}`);
+    }
   }
   if (!counted || (result.status !== 0 && counted.success)) {
     total.failed++;
-    say(`FAILED: ${name} ended with ${result.signal ?? `exit code ${result.status}`}`);
+    failures.push(`${name} ended with ${result.signal ?? `exit code ${result.status}`}`);
   }
   if (existsSync(missed))
     for (const line of readFileSync(missed, 'utf8').split('\n').filter(Boolean)) notRun.push(JSON.parse(line));
@@ -124,6 +131,11 @@ total.skipped += notRun.length;
 if (notRun.length > 0) {
   process.stdout.write(`\nNot run here (${notRun.length}), run them as root:\n`);
   for (const t of notRun) process.stdout.write(`  ${t.name}: ${t.reason}\n`);
+}
+// Said again at the end: of three parts side by side, what failed stands far up.
+if (failures.length > 0) {
+  process.stdout.write('\nFailed:\n');
+  for (const f of failures) process.stdout.write(`  ${f.replaceAll('\n', '\n    ')}\n`);
 }
 process.stdout.write(`\n${Math.round((Date.now() - began) / 1000)} s\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
