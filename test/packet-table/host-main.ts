@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseCidr, parseIp } from '@gwctl/shared/domain/ip';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import { HostDriver } from '../../apps/agent/dist/drivers/host/driver.js';
 import { hostParts } from '../../apps/agent/dist/drivers/host/parts.js';
 import { addressKernel } from '../../apps/agent/dist/system/address-kernel.js';
@@ -14,7 +15,6 @@ import { flowTracking } from '../../apps/agent/dist/system/flow-tracking.js';
 import { generationReader } from '../../apps/agent/dist/system/generation.js';
 import { IpForwarding } from '../../apps/agent/dist/system/ip-forwarding.js';
 import { linkReader } from '../../apps/agent/dist/system/links.js';
-import { addressBytes } from '../../apps/agent/dist/system/netlink/addresses.js';
 import { loadLibc } from '../../apps/agent/dist/system/netlink/libc.js';
 import { sendFrames } from '../../apps/agent/dist/system/netlink/packet-socket.js';
 import { ProcFlowSources } from '../../apps/agent/dist/system/proc-flows.js';
@@ -132,7 +132,7 @@ async function advertise(name: string): Promise<void> {
   const own = addresses.find((a) => a.link === link?.index && a.address.text.startsWith('fe80:'));
   if (!link?.mac || !own) throw new Error(`${name} has no address of its own to advertise from`);
   const everybody = Buffer.from('ff020000000000000000000000000001', 'hex');
-  const source = addressBytes(6, own.address.text);
+  const source = addressBytes(own.address.text);
   const message = Buffer.from('860000004000070800000000000000000101', 'hex');
   const body = Buffer.concat([message, link.mac]);
   const sum = [...Buffer.concat([source, everybody, Buffer.from([0, body.length, 0, 58]), body])].reduce(

@@ -26,6 +26,16 @@ describe('ring', () => {
     expect(before).toContain(1);
   });
 
+  it.each([
+    [[target(31), target(32), target(33)], '10010000220221101201102202112102'],
+    [
+      [target(31, 7), { ...target(32, 2), port: 8080 }, { address: ip('2001:db8::1'), weight: 1 }],
+      '00010000002100100000000000000001',
+    ],
+  ])('gives the slots that released versions gave: an upgrade moves no client', (targets, slots) => {
+    expect(ring(targets, 32).join('')).toBe(slots);
+  });
+
   it('gives one target everything', () => {
     expect(new Set(ring([target(31)], 32))).toEqual(new Set([0]));
   });

@@ -1,3 +1,4 @@
+import { hashText } from '@gwctl/shared/hash/even-hash';
 import type { PlacedTarget } from './types.js';
 
 /**
@@ -12,7 +13,7 @@ export function ring(targets: readonly PlacedTarget[], slots: number): readonly 
     let bestScore = Number.NEGATIVE_INFINITY;
     targets.forEach(({ weight }, i) => {
       // In (0, 1), so that the logarithm is finite and below 0.
-      const uniform = (hash(`${slot}|${names[i]}`) + 0.5) / 2 ** 32;
+      const uniform = (hashText(`${slot}|${names[i]}`) + 0.5) / 2 ** 32;
       const score = -weight / Math.log(uniform);
       if (score <= bestScore) return;
       best = i;
@@ -20,13 +21,4 @@ export function ring(targets: readonly PlacedTarget[], slots: number): readonly 
     });
     return best;
   });
-}
-
-/** FNV-1a with the finalizer of MurmurHash3, 32 bits: short texts that differ in one digit are spread evenly. */
-function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
 }

@@ -1,6 +1,8 @@
 import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
+import { refused } from './errno.js';
 import { commandFailed, type Exec, mustRun } from './exec.js';
+import { EADDRNOTAVAIL, EEXIST, ENODEV } from './native/constants.js';
 import {
   addRequest,
   isMarkable,
@@ -14,7 +16,7 @@ import { type Libc, loadLibc } from './netlink/libc.js';
 import { NETLINK_ROUTE } from './netlink/messages.js';
 import { announcementFrame } from './netlink/neighbour-frames.js';
 import { sendFrames } from './netlink/packet-socket.js';
-import { NetlinkSocket, refused } from './netlink/socket.js';
+import { NetlinkSocket } from './netlink/socket.js';
 
 export { isMarkable, type LinkEntry, type MarkedAddress };
 
@@ -38,10 +40,6 @@ export function addressKernel(exec: Exec): AddressKernel {
     return new ProgramAddresses(exec);
   }
 }
-
-const EEXIST = 17;
-const ENODEV = 19;
-const EADDRNOTAVAIL = 99;
 
 export class NetlinkAddresses implements AddressKernel {
   readonly #libc: Libc;

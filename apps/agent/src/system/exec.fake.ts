@@ -5,6 +5,7 @@ import {
   type Finished,
   mustRun,
   programMissing,
+  type Ready,
   RecentPids,
   type Running,
 } from './exec.js';
@@ -47,6 +48,18 @@ export class FakeExec implements Exec {
       },
     };
     return conversation;
+  }
+
+  /** Counts as started when it gets its input. */
+  ready(command: Parameters<Exec['ready']>[0]): Ready {
+    const ready = {
+      alive: true,
+      finish: (stdin: string): Promise<Finished> => {
+        ready.alive = false;
+        return this.run({ ...command, stdin });
+      },
+    };
+    return ready;
   }
 
   run(command: Command): Promise<Finished> {

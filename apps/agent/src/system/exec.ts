@@ -11,6 +11,7 @@ import {
   timedOut,
   tooLong,
 } from './exec-errors.js';
+import { ReadyProcess } from './ready-process.js';
 
 export { commandFailed, programMissing } from './exec-errors.js';
 
@@ -59,11 +60,21 @@ export interface Conversation {
   say(text: string, untilLine: string): Promise<string>;
 }
 
+/** A program that was started ahead and waits for its standard input; its output is not kept. */
+export interface Ready {
+  /** False once it ended, or has its input. */
+  readonly alive: boolean;
+  /** Gives it its whole input and waits for its end. Once. Rejects as {@link Running.finished} does; the time-out begins here. */
+  finish(stdin: string): Promise<Finished>;
+}
+
 /** The one door to processes. */
 export interface Exec {
   start(command: Command): Running;
   /** Starts a program to talk to. `timeoutMs` of the command holds for each `say`. */
   converse(command: Omit<Command, 'stdin' | 'untilLine' | 'discardOutput'>, idleMs: number): Conversation;
+  /** Starts a program that ends without doing anything when its input is empty, so that later nobody waits for it to start. */
+  ready(command: Omit<Command, 'stdin' | 'untilLine' | 'discardOutput' | 'maxOutputBytes'>): Ready;
   /** `start` and wait. */
   run(command: Command): Promise<Finished>;
   /** Whether a process of ours has, or lately had, this id: tells our own changes in the kernel from others'. */
@@ -91,6 +102,15 @@ export class ProcessExec implements Exec {
     // Node.js makes its pipes sockets, which its types do not say.
     const child = spawn(command.program, [...command.args], { ...options, stdio: [...options.stdio] }) as unknown as Streams;
     return new ProcessConversation({ command, child, idleMs, used: (pid) => this.#pids.add(pid) });
+  }
+
+  ready(command: Parameters<Exec['ready']>[0]): Ready {
+    const child = spawn(command.program, [...command.args], {
+      env: { PATH, LC_ALL: 'C' },
+      cwd: '/',
+      stdio: ['pipe', 'ignore', 'pipe'],
+    }) as unknown as ConstructorParameters<typeof ReadyProcess>[0]['child'];
+    return new ReadyProcess({ command, child, used: (pid) => this.#pids.add(pid) });
   }
 
   start(command: Command): Running {

@@ -1,9 +1,11 @@
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import koffi from 'koffi';
+import { libcCalls } from './libc.js';
 
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+
+const loadFlock = libcCalls<(fd: number, operation: number) => number>((func) => func('int flock(int, int)'));
 
 export interface FileLock {
   release(): void;
@@ -11,10 +13,11 @@ export interface FileLock {
 
 /**
  * Takes an advisory lock (flock(2)) on a file, which is made where it is missing and then names this process. The kernel lets go of it
- * when the process ends, however it ends. Undefined where another process holds it.
+ * when the process ends, however it ends. Undefined where another process holds it. Throws LIBC_UNAVAILABLE where native calls do not
+ * work here.
  */
 export function tryLock(path: string): FileLock | undefined {
-  const flock = koffi.load('libc.so.6').func('int flock(int, int)') as (fd: number, operation: number) => number;
+  const flock = loadFlock();
   // Not truncated before the lock is ours: the file says who holds it.
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {

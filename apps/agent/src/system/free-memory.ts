@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { libcCalls } from './libc.js';
 
 /**
  * Gives what the C library freed but kept back to the kernel (malloc_trim(3)); after a load of tens of thousands of forwards that are
@@ -9,11 +9,16 @@ export function giveBackFreeMemory(): void {
   trim(0);
 }
 
-let trim: ((keep: number) => number) | undefined;
+/** Gets the bytes to keep at the end of the heap. */
+type Trim = (keep: number) => number;
 
-function load(): (keep: number) => number {
+let trim: Trim | undefined;
+
+const loadTrim = libcCalls<Trim>((func) => func('int malloc_trim(size_t)'));
+
+function load(): Trim {
   try {
-    return koffi.load('libc.so.6').func('int malloc_trim(size_t)');
+    return loadTrim();
   } catch {
     // Another C library: memory that is free stays with the process, and forwarding does not depend on it.
     return () => 0;

@@ -1,4 +1,5 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
+import { FAMILY_NUMBERS } from './netlink/addresses.js';
 import { dump } from './netlink/dump.js';
 import { loadLibc } from './netlink/libc.js';
 import { NETLINK_ROUTE } from './netlink/messages.js';
@@ -8,7 +9,6 @@ import { interfaceKey } from './sysctl-keys.js';
 
 /** RTM_GETNETCONF. */
 const GET_SETTINGS = 82;
-const FAMILIES = { 4: 2, 6: 10 } as const;
 
 /** Names the parameters that are 0 for one interface although forwarding is on for all: `net.ipv4.conf.eth1.forwarding`. */
 export type InterfaceForwarding = () => readonly string[];
@@ -19,7 +19,7 @@ export const interfaceForwarding: InterfaceForwarding = () => {
     const libc = loadLibc();
     const names = linkNames(libc);
     return ([4, 6] as const).flatMap((family) => {
-      const body = Buffer.from([FAMILIES[family], 0, 0, 0]);
+      const body = Buffer.from([FAMILY_NUMBERS[family], 0, 0, 0]);
       const settings = forwardingSettings(dump(libc, NETLINK_ROUTE, GET_SETTINGS, body)).filter((s) => s.family === family);
       return exceptions(settings, names).map((name) => interfaceKey(family, name, 'forwarding'));
     });

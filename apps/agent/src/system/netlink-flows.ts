@@ -1,20 +1,21 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 import type { FlowSources, FlowTable } from './conntrack.js';
+import { refused } from './errno.js';
 import { FlowIndex } from './flow-index.js';
 import { anyOwnAddress, type Flow, type FlowMatch, isAlive } from './flows.js';
 import type { LiveFlows } from './live-flows.js';
+import { EINVAL, ENOENT, EOPNOTSUPP } from './native/constants.js';
 import { deleteRequest, FlowReader, flowsRequest, narrowRequest } from './netlink/conntrack.js';
 import type { Libc } from './netlink/libc.js';
 import { NETLINK_NETFILTER } from './netlink/messages.js';
-import { NetlinkSocket, refused } from './netlink/socket.js';
+import { NetlinkSocket } from './netlink/socket.js';
 
 /** Up to here each match is asked for by itself, and the kernel filters; above, one list of everything is cheaper. */
 const NARROW_LIMIT = 4;
 /** How many removals go to the kernel at once; their acknowledgements must fit into what the socket holds. */
 const BATCH = 64;
-const ENOENT = 2;
 /** What a kernel may say to a filter that it cannot apply. */
-const NO_FILTER = new Set(['22', '95']);
+const NO_FILTER = new Set([EINVAL, EOPNOTSUPP].map(String));
 
 /**
  * Connection tracking by netlink: every protocol and both families, one list for any number of matches, and removal of exactly those

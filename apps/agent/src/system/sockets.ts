@@ -1,4 +1,5 @@
-import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+import type { IpAddress } from '@gwctl/shared/domain/ip';
+import { listenAddress } from './netlink/addresses.js';
 
 /** A socket that waits for traffic, as /proc/net/{tcp,tcp6,udp,udp6} show it. */
 export interface WaitingSocket {
@@ -44,15 +45,8 @@ const fields = (line: string) => line.trim().split(/\s+/);
 /** The kernel prints each 32-bit word of an address as a number of the host, which is little-endian. */
 function parseHexAddress(hex: string): IpAddress | 'any' | undefined {
   if (!/^(?:[0-9A-F]{8}|[0-9A-F]{32})$/.test(hex)) return undefined;
-  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => [6, 4, 2, 0].map((i) => Number.parseInt(word.slice(i, i + 2), 16)));
-  if (bytes.every((b) => b === 0)) return 'any';
-  const mapped = bytes.length === 16 && bytes.slice(0, 10).every((b) => b === 0) && bytes[10] === 255 && bytes[11] === 255;
-  const last = bytes.slice(-4);
-  if (mapped && last.every((b) => b === 0)) return 'any';
-  const text =
-    bytes.length === 4 || mapped
-      ? last.join('.')
-      : Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16)).join(':');
-  const ip = parseIp(text);
-  return ip.ok ? ip.value : undefined;
+  const words = hex.match(/.{8}/g) ?? [];
+  return listenAddress(
+    Uint8Array.from(words.flatMap((word) => [6, 4, 2, 0].map((i) => Number.parseInt(word.slice(i, i + 2), 16)))),
+  );
 }

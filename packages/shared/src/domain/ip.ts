@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import { addressBytes, ipv6Text } from './ip-bytes.js';
 import { err, ok, quote, type Result } from './result.js';
 
 export type Family = 4 | 6;
@@ -111,13 +112,11 @@ export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
 
 function networkAddress(address: IpAddress, prefix: number): string {
   if (address.family === 4) return networkAddress4(address.text, prefix);
-  const bytes = ipaddr.parse(address.text).toByteArray();
-  const masked = bytes.map((byte, i) => {
+  const masked = addressBytes(address.text).map((byte, i) => {
     const keep = Math.min(8, Math.max(0, prefix - i * 8));
     return byte & (0xff00 >> keep) & 0xff;
   });
-  const parsed = ipaddr.fromByteArray(masked);
-  return parsed.kind() === 'ipv6' ? (parsed as ipaddr.IPv6).toRFC5952String() : parsed.toString();
+  return ipv6Text(masked);
 }
 
 function networkAddress4(text: string, prefix: number): string {

@@ -1,4 +1,5 @@
 import { type Family, type IpAddress, networkOf } from '@gwctl/shared/domain/ip';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import type { PortRange } from '@gwctl/shared/domain/ports';
 import type { PlacedForward, PlacedRelayed } from '../../planner/types.js';
 
@@ -140,18 +141,7 @@ export function compareListeners(a: Listener, b: Listener): number {
   return (a.ports?.first ?? 0) - (b.ports?.first ?? 0) || (a.id < b.id ? -1 : 1);
 }
 
-function hexOf({ family, text }: IpAddress): string {
-  if (family === 4)
-    return text
-      .split('.')
-      .map((part) => Number(part).toString(16).padStart(2, '0'))
-      .join('');
-  const [head = '', tail] = text.split('::');
-  const groups = (part: string) => (part === '' ? [] : part.split(':'));
-  const [front, back] = [groups(head), groups(tail ?? '')];
-  const middle = tail === undefined ? [] : new Array(8 - front.length - back.length).fill('0');
-  return [...front, ...middle, ...back].map((g) => g.padStart(4, '0')).join('');
-}
+const hexOf = ({ text }: IpAddress): string => Buffer.from(addressBytes(text)).toString('hex');
 
 /** A chain's name has 28 characters at most. Fifteen digits stand as they are; more as 52 bits of what they hash to. */
 function shortened(hex: string): string {

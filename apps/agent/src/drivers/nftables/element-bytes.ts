@@ -1,4 +1,5 @@
 /** Elements of sets as the kernel has them (linux/netfilter/nf_tables.h), in nft's words. */
+import { addressText, ipv6Text } from '@gwctl/shared/domain/ip-bytes';
 import type { SetSpec } from './sets.js';
 
 /** The attributes of a message behind its headers, without a copy of any. */
@@ -87,9 +88,9 @@ function valueText(body: Buffer, element: Span, data: string): string {
 function fieldText(body: Buffer, at: number, type: string): string {
   switch (type) {
     case 'ipv4_addr':
-      return `${body[at]}.${body[at + 1]}.${body[at + 2]}.${body[at + 3]}`;
+      return addressText(body, at, 4);
     case 'ipv6_addr':
-      return sixText(body, at);
+      return ipv6Text(body, at);
     case 'inet_proto':
       return body[at] === 6 ? 'tcp' : body[at] === 17 ? 'udp' : String(body[at]);
     case 'inet_service':
@@ -118,19 +119,6 @@ function prefixOf(body: Buffer, from: number, to: number, width: number): number
 }
 
 const bit = (body: Buffer, at: number, n: number): number => ((body[at + (n >> 3)] ?? 0) >> (7 - (n & 7))) & 1;
-
-/** RFC 5952: the first of the longest runs of zeros is left out. */
-function sixText(body: Buffer, at: number): string {
-  const groups = Array.from({ length: 8 }, (_, i) => body.readUInt16BE(at + i * 2));
-  let [best, length] = [-1, 1];
-  for (let i = 0; i < 8; i++) {
-    let run = 0;
-    while (i + run < 8 && groups[i + run] === 0) run++;
-    if (run > length) [best, length] = [i, run];
-  }
-  const text = (some: readonly number[]) => some.map((g) => g.toString(16)).join(':');
-  return best < 0 ? text(groups) : `${text(groups.slice(0, best))}::${text(groups.slice(best + length))}`;
-}
 
 function counterOf(body: Buffer, element: Span): Pick<KernelElement, 'counter'> {
   const counter = find(body, element, EXPR) ?? find(body, find(body, element, EXPRESSIONS), LIST_ELEM);

@@ -1,4 +1,6 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
+import { EINTR, ENOENT } from '../../system/native/constants.js';
+import { FAMILY_NUMBERS } from '../../system/netlink/addresses.js';
 import { attribute, NLM_F_DUMP, request } from '../../system/netlink/attributes.js';
 import { type Libc, loadLibc } from '../../system/netlink/libc.js';
 import { NETLINK_NETFILTER } from '../../system/netlink/messages.js';
@@ -10,9 +12,6 @@ import type { SetSpec } from './sets.js';
 /** NFNL_SUBSYS_NFTABLES with NFT_MSG_NEWSETELEM and NFT_MSG_GETSETELEM (linux/netfilter/nf_tables.h). */
 const NEW_ELEMENTS = (10 << 8) | 12;
 const GET_ELEMENTS = (10 << 8) | 13;
-const ENOENT = 2;
-/** The kernel's list changed while it was read. */
-const EINTR = 4;
 
 /**
  * Reads the elements of a set of ours: from the kernel itself, which takes a fifth of a second for 40,000 forwards. nft takes seven
@@ -37,13 +36,14 @@ export function elementReader(): ElementReader | undefined {
 async function dump(libc: Libc, set: SetSpec, take: (element: KernelElement) => void, counts: boolean): Promise<void> {
   const socket = NetlinkSocket.open(libc, NETLINK_NETFILTER);
   try {
-    const header = Buffer.from([set.family === 4 ? 2 : 10, 0, 0, 0]);
+    const header = Buffer.from([FAMILY_NUMBERS[set.family], 0, 0, 0]);
     const names = [attribute(1, zeroEnded(TABLE)), attribute(2, zeroEnded(set.name))];
     await socket.dump(request(GET_ELEMENTS, NLM_F_DUMP, header, ...names), (messages) => {
       for (const { type, body } of messages) if (type === NEW_ELEMENTS) readElements(body, set, take, counts);
     });
   } catch (error) {
     const { errno } = AppError.from(error).metadata ?? {};
+    // EINTR: the kernel's list changed while it was read.
     if (errno !== String(ENOENT) && errno !== String(EINTR)) throw error;
   } finally {
     socket.close();

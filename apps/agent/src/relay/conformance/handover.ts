@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { F_DUPFD_CLOEXEC } from '../../system/native/constants.js';
 import { loadRelayLibc } from '../../system/native/relay-libc.js';
 import type { Engine, ListeningSocket } from '../engine.js';
 import { type EngineUnderTest, freePorts, type Stage, to, useStage } from './stage.js';
-
-/** fcntl(2): another descriptor of the same socket, as one that another process passed on. */
-const F_DUPFD_CLOEXEC = 1030;
 
 /** Listening sockets go from one engine to its successor: nobody is refused, and what exists goes on to its end. */
 export function handoverSuite(under: EngineUnderTest): void {
@@ -123,6 +121,7 @@ function passedOn(sockets: readonly ListeningSocket[]): readonly ListeningSocket
   expect(sockets.length).toBeGreaterThan(0);
   const libc = loadRelayLibc();
   return sockets.map((socket) => {
+    // Another descriptor of the same socket, as one that another process passed on.
     const fd = libc.fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
     expect(fd).toBeGreaterThan(0);
     return { ...socket, fd };

@@ -1,9 +1,9 @@
 import { contains } from '@gwctl/shared/domain/ip';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ip } from '../../testing/placed.js';
 import { cidrs } from '../testing.js';
-import { addressBytes } from './address.js';
 import { AllowList } from './allow.js';
 
 describe('AllowList', () => {

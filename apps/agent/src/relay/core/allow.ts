@@ -1,5 +1,5 @@
 import type { Cidr } from '@gwctl/shared/domain/ip';
-import { addressBytes, isMapped, readUint32 } from './address.js';
+import { addressBytes, isMapped, readUint32 } from '@gwctl/shared/domain/ip-bytes';
 
 const MAX = 0xffffffff;
 

@@ -1,7 +1,7 @@
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import { describe, expect, it } from 'vitest';
 import { ip } from '../../testing/placed.js';
 import { cidrs, type RelayedWords, relayed, target } from '../testing.js';
-import { addressBytes } from './address.js';
 import { changeOf, mayEnd, type StandingFlow } from './change.js';
 
 const A = target('10.0.0.1', 8000);

@@ -1,4 +1,4 @@
-import { addressBytes, addressText } from './address.js';
+import { addressBytes, addressText, isMapped } from '@gwctl/shared/domain/ip-bytes';
 
 /** One side of the client's connection. */
 export interface Peer {
@@ -79,6 +79,4 @@ function mapped(bytes: Uint8Array): Uint8Array {
 
 /** `::ffff:a.b.c.d` is among the forms that the specification allows; receivers read it with inet_pton. */
 const textV1 = (bytes: Uint8Array): string =>
-  bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((b) => b === 0)
-    ? `::ffff:${addressText(bytes)}`
-    : addressText(bytes);
+  bytes.length === 16 && isMapped(bytes) ? `::ffff:${addressText(bytes)}` : addressText(bytes);

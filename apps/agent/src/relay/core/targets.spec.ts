@@ -1,7 +1,8 @@
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import { describe, expect, it } from 'vitest';
 import { target } from '../testing.js';
 import type { RelayTarget } from '../types.js';
-import { addressBytes, hashAddress } from './address.js';
+import { hashAddress } from './address.js';
 import { LEFT_OUT, Targets } from './targets.js';
 
 const a = target('10.0.0.1', 80, 5);

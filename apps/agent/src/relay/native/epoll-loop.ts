@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
+import { callFailed } from '../../system/errno.js';
 import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../system/native/constants.js';
-import { callFailed, type RelayLibc } from '../../system/native/relay-libc.js';
+import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Loop } from './loop.js';
 import { Timer, Wheel } from './wheel.js';
 

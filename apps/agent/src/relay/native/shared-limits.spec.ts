@@ -1,6 +1,6 @@
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addressBytes } from '../core/address.js';
 import { type Caps, Limits } from '../core/limits.js';
 import { countsClients, limitsMemory, SharedLimits } from './shared-limits.js';
 

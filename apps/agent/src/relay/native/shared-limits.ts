@@ -1,4 +1,5 @@
-import { hashAddress, isMapped, readUint32 } from '../core/address.js';
+import { isMapped, readUint32 } from '@gwctl/shared/domain/ip-bytes';
+import { hashAddress } from '../core/address.js';
 import type { Caps, Limit } from '../core/limits.js';
 
 /** 32-bit words ahead of the table: connections open, the lock, slots of the table. */

@@ -1,3 +1,4 @@
+import { errnoName } from '../../system/errno.js';
 import {
   AF_INET,
   AF_INET6,
@@ -13,7 +14,6 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../../system/native/constants.js';
-import { errnoName } from '../../system/native/relay-libc.js';
 import { SOCKET_ADDRESS_MAX } from '../../system/native/socket-address.js';
 import type { Ready } from './epoll-loop.js';
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './loop.js';

@@ -1,10 +1,12 @@
 import {
   EAGAIN,
   ECONNABORTED,
+  EINTR,
   EMFILE,
   ENFILE,
   ENOBUFS,
   ENOMEM,
+  EPROTO,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
 } from '../../system/native/constants.js';
@@ -198,7 +200,8 @@ export class TcpForward {
       this.#gear.host.descriptors.exhausted();
       return false;
     }
-    // One that is gone already; accept(2) says that errors of its network come this way too.
+    // One that is gone already. Beyond what POSIX lists, Linux passes on what the network reported of a connection before it was
+    // accepted (accept(2)).
     return errno >= ECONNABORTED || errno === EPROTO || errno === EINTR;
   }
 
@@ -311,7 +314,3 @@ export class TcpForward {
     }
   }
 }
-
-/** Not among what POSIX lists for accept, but Linux passes on what the network reported of a connection that was not accepted yet. */
-const EPROTO = 71;
-const EINTR = 4;

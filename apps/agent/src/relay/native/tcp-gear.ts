@@ -4,9 +4,12 @@ import {
   SO_KEEPALIVE,
   SO_LINGER,
   SOL_SOCKET,
+  TCP_INFO,
+  TCP_INFO_BYTES,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
   TCP_KEEPINTVL,
+  TCPI_RTT,
 } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { SOCKET_ADDRESS_MAX } from '../../system/native/socket-address.js';
@@ -21,11 +24,6 @@ const KEEPALIVE = [
   [TCP_KEEPINTVL, 15],
   [TCP_KEEPCNT, 5],
 ] as const;
-
-const TCP_INFO = 11;
-/** Of struct tcp_info (include/uapi/linux/tcp.h), which only ever grows at its end. */
-const TCPI_RTT = 68;
-const TCP_INFO_BYTES = 104;
 
 /** What all flows of a worker share: the calls, and the buffers that go with them. */
 export class Gear {

@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import { EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL } from '../../system/native/constants.js';
-import { errnoName } from '../../system/native/relay-libc.js';
+import { errnoName } from '../../system/errno.js';
+import { EAGAIN, EMSGSIZE, MSG_DONTWAIT, MSG_NOSIGNAL } from '../../system/native/constants.js';
 import type { SendBatch } from '../../system/native/send-batch.js';
-import { EMSGSIZE, isOfEarlier, type SendOutcome } from '../../system/native/send-outcome.js';
+import { isOfEarlier, type SendOutcome } from '../../system/native/send-outcome.js';
 import { hashAddress } from '../core/address.js';
 import type { StandingFlow } from '../core/change.js';
 import type { RelayTarget } from '../types.js';

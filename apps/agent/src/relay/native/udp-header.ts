@@ -1,5 +1,5 @@
+import { addressText } from '@gwctl/shared/domain/ip-bytes';
 import { Block } from '../../system/native/block.js';
-import { addressText } from '../core/address.js';
 import { proxyHeader } from '../core/proxy-protocol.js';
 import type { RelayedForward } from '../types.js';
 

@@ -1,7 +1,16 @@
-import { EMFILE, ENFILE, IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO } from '../../system/native/constants.js';
-import { errnoName } from '../../system/native/relay-libc.js';
+import { addressBytes, addressText } from '@gwctl/shared/domain/ip-bytes';
+import { errnoName } from '../../system/errno.js';
+import {
+  EMFILE,
+  ENFILE,
+  F_DUPFD_CLOEXEC,
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVPKTINFO,
+} from '../../system/native/constants.js';
 import type { SendBatch } from '../../system/native/send-batch.js';
-import { addressBytes, addressText, hashAddress } from '../core/address.js';
+import { hashAddress } from '../core/address.js';
 import type { RelayTarget } from '../types.js';
 import type { Ready } from './epoll-loop.js';
 import { EPOLLIN } from './loop.js';
@@ -280,4 +289,3 @@ function localText(key: Int32Array, family: 4 | 6): string {
 
 /** Not the target's fault: this host has no descriptor, memory or port left. */
 const OURS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'ENOSPC', 'EAGAIN', 'EADDRINUSE']);
-const F_DUPFD_CLOEXEC = 1030;

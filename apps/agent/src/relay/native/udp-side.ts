@@ -1,7 +1,8 @@
 import { fstatSync } from 'node:fs';
+import { addressText } from '@gwctl/shared/domain/ip-bytes';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { addressTextOf, portOf, SOCKET_ADDRESS_MAX } from '../../system/native/socket-address.js';
-import { addressText, peerText } from '../core/address.js';
+import { peerText } from '../core/address.js';
 import { changeOf, mayEnd } from '../core/change.js';
 import type { EngineUse, ForwardCounts, RelayFlow } from '../engine.js';
 import type { RelayedForward } from '../types.js';

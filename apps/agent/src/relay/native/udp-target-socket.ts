@@ -1,4 +1,5 @@
 import type { IpAddress } from '@gwctl/shared/domain/ip';
+import { errnoName } from '../../system/errno.js';
 import {
   AF_INET,
   AF_INET6,
@@ -6,13 +7,14 @@ import {
   IPPROTO_IP,
   IPPROTO_UDP,
   SO_RCVBUF,
+  SO_RCVBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOL_SOCKET,
 } from '../../system/native/constants.js';
 import { UDP_GRO } from '../../system/native/message-layout.js';
-import { errnoName, type RelayLibc } from '../../system/native/relay-libc.js';
+import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { packSocketAddress } from '../../system/native/socket-address.js';
 
 export interface TargetPlace {
@@ -56,6 +58,5 @@ export function widen(libc: RelayLibc, fd: number, bytes: number): void {
 }
 
 export const ON = new Uint8Array(Int32Array.of(1).buffer);
-const SO_RCVBUFFORCE = 33;
 /** Bytes of answers that may wait for one client; beyond that datagrams are lost. */
 const WAITING = 1024 * 1024;

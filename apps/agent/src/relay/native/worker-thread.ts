@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { AppError } from '@gwctl/shared/errors/app-error';
+import { callFailed } from '../../system/errno.js';
 import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../system/native/constants.js';
-import { callFailed, type RelayLibc } from '../../system/native/relay-libc.js';
+import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Adopted, Answers, Order, Report, WorkerStart } from './messages.js';
 import type { TargetNews } from './side.js';
 import { workerEntry } from './worker-entry.js';

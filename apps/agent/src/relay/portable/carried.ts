@@ -1,4 +1,5 @@
-import { addressBytes, hashAddress } from '../core/address.js';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
+import { hashAddress } from '../core/address.js';
 import { AllowList } from '../core/allow.js';
 import { changeOf, mayEnd, type StandingFlow } from '../core/change.js';
 import { Tally } from '../core/counts.js';

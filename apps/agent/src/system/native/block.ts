@@ -1,4 +1,4 @@
-import koffi from 'koffi';
+import { addressInMemory } from '../libc.js';
 
 /**
  * Memory that the kernel is told the address of. It does not move, and lives as long as this object: whoever hands out an address keeps
@@ -15,7 +15,7 @@ export class Block {
     const memory = new ArrayBuffer(size);
     this.bytes = new Uint8Array(memory);
     this.words = new Int32Array(memory);
-    this.address = Number(koffi.address(this.bytes));
+    this.address = addressInMemory(this.bytes);
   }
 
   /** Writes a pointer to where the kernel expects one; `word` counts 32 bits each. */

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import koffi from 'koffi';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Block } from './block.js';
-import { AF_INET, SOCK_DGRAM, SOCK_NONBLOCK } from './constants.js';
+import { AF_INET, EBADF, ECONNREFUSED, EINVAL, SOCK_DGRAM, SOCK_NONBLOCK } from './constants.js';
 import { type DatagramCalls, loadDatagramCalls } from './datagram-calls.js';
 import { CONTROL_LENGTH, MESSAGE_BYTES } from './message-layout.js';
 import { ReceiveBatch } from './receive-batch.js';
@@ -10,10 +10,6 @@ import { loadRelayLibc } from './relay-libc.js';
 import { SendBatch } from './send-batch.js';
 import type { SendOutcome } from './send-outcome.js';
 import { packSocketAddress, portOf } from './socket-address.js';
-
-const EBADF = 9;
-const EINVAL = 22;
-const ECONNREFUSED = 111;
 
 const libc = loadRelayLibc();
 const calls = loadDatagramCalls();

@@ -1,5 +1,6 @@
+import { callFailed } from '../errno.js';
 import { RLIMIT_NOFILE } from './constants.js';
-import { callFailed, type RelayLibc } from './relay-libc.js';
+import type { RelayLibc } from './relay-libc.js';
 
 /** How many descriptors this process may have. Raised to the hard limit, which Node.js has done already unless something lowered it. */
 export function descriptorLimit(libc: RelayLibc): number {

@@ -1,3 +1,4 @@
+import { errnoName } from '../errno.js';
 import {
   AF_INET,
   AF_INET6,
@@ -22,7 +23,7 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
 } from './constants.js';
-import { errnoName, type RelayLibc } from './relay-libc.js';
+import type { RelayLibc } from './relay-libc.js';
 import { packSocketAddress } from './socket-address.js';
 
 export interface ListenOptions {

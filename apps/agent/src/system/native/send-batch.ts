@@ -1,5 +1,16 @@
 import { Block } from './block.js';
-import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_PKTINFO, MSG_DONTWAIT, MSG_NOSIGNAL } from './constants.js';
+import {
+  EINVAL,
+  EIO,
+  EMSGSIZE,
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPPROTO_UDP,
+  IPV6_PKTINFO,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+} from './constants.js';
 import type { DatagramCalls } from './datagram-calls.js';
 import {
   CMSG_DATA,
@@ -24,7 +35,7 @@ import {
   PKTINFO6_BYTES,
   UDP_SEGMENT,
 } from './message-layout.js';
-import { EMSGSIZE, isOfEarlier, type SendOutcome } from './send-outcome.js';
+import { isOfEarlier, type SendOutcome } from './send-outcome.js';
 
 /** Datagrams that go out as one message and are cut apart below the socket (UDP_MAX_SEGMENTS was 64 until kernel 6.9). */
 const MOST_SEGMENTS = 64;
@@ -307,5 +318,3 @@ export class SendBatch<T> {
 const pointer = (words: Int32Array, at: number): number => ((words[at] as number) >>> 0) + (words[at + 1] as number) * 2 ** 32;
 
 const FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
-const EIO = 5;
-const EINVAL = 22;

@@ -1,4 +1,4 @@
-import { ECONNREFUSED } from './constants.js';
+import { ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, EPROTO } from './constants.js';
 
 /** What a {@link ./send-batch.js SendBatch.flush} tells; `owner` as {@link ./send-batch.js SendBatch.own} said it. */
 export interface SendOutcome<T> {
@@ -13,8 +13,3 @@ export interface SendOutcome<T> {
 /** Whether a call may report with this errno what an ICMP message said of an earlier datagram. */
 export const isOfEarlier = (errno: number): boolean =>
   errno === ECONNREFUSED || errno === EHOSTUNREACH || errno === ENETUNREACH || errno === EMSGSIZE || errno === EPROTO;
-
-const EPROTO = 71;
-export const EMSGSIZE = 90;
-const ENETUNREACH = 101;
-const EHOSTUNREACH = 113;

@@ -1,5 +1,5 @@
 import type { IpAddress } from '@gwctl/shared/domain/ip';
-import { addressBytes, addressText } from '../../relay/core/address.js';
+import { addressBytes, addressText } from '@gwctl/shared/domain/ip-bytes';
 import { AF_INET, AF_INET6 } from './constants.js';
 
 /** Room for a struct sockaddr of either family. */

@@ -1,18 +1,27 @@
-import { type Family, type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
-import { addressBytes, addressText } from './addresses.js';
+import type { Family, IpAddress } from '@gwctl/shared/domain/ip';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
+import { addressOf, FAMILY_NUMBERS } from './addresses.js';
 import { attribute, byte, hostEndian32, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, request } from './attributes.js';
 import { dump } from './dump.js';
 import type { Libc } from './libc.js';
-import { attributes, NETLINK_ROUTE, RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK } from './messages.js';
+import {
+  attributes,
+  IFF_UP,
+  NETLINK_ROUTE,
+  RTM_DELADDR,
+  RTM_GETADDR,
+  RTM_GETLINK,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  zeroEnded,
+} from './messages.js';
 
 /** Addresses as rtnetlink has them (linux/if_addr.h). */
-const RTM_DELADDR = 21;
 const [IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO] = [1, 2, 3, 6, 8, 11];
 const IFA_F_NODAD = 0x02;
 const IFA_F_NOPREFIXROUTE = 0x200;
 const RT_SCOPE_HOST = 254;
 const FOREVER = 0xffffffff;
-const IFF_UP = 1;
 /** Who made an address, since Linux 5.18: a number of our own, beyond those that the kernel gives. */
 const MADE_BY_GWCTL = 0x67;
 const LABEL_SUFFIX = ':gwctl';
@@ -59,13 +68,12 @@ export function listAddresses(libc: Libc): MarkedAddress[] {
   return dump(libc, NETLINK_ROUTE, RTM_GETADDR).flatMap(({ type, body }) => {
     if (type !== RTM_NEWADDR || body.length < 8) return [];
     const found = attributes(body.subarray(8));
-    const bytes = found.get(IFA_LOCAL) ?? found.get(IFA_ADDRESS);
-    const parsed = bytes && (bytes.length === 4 || bytes.length === 16) ? parseIp(addressText(bytes)) : undefined;
-    if (!parsed?.ok) return [];
+    const address = addressOf(found.get(IFA_LOCAL) ?? found.get(IFA_ADDRESS));
+    if (!address) return [];
     const label = found.get(IFA_LABEL);
     const marked =
       found.get(IFA_PROTO)?.[0] === MADE_BY_GWCTL || (label !== undefined && zeroEnded(label).endsWith(LABEL_SUFFIX));
-    return [{ link: body.readUInt32LE(4), address: parsed.value, prefix: body.readUInt8(1), marked }];
+    return [{ link: body.readUInt32LE(4), address, prefix: body.readUInt8(1), marked }];
   });
 }
 
@@ -75,7 +83,7 @@ export function listAddresses(libc: Libc): MarkedAddress[] {
  * from whom it is taken over, and is needed at once.
  */
 export function addRequest(link: Pick<LinkEntry, 'index' | 'name'>, { family, text }: IpAddress): Buffer {
-  const bytes = addressBytes(family, text);
+  const bytes = addressBytes(text);
   return request(
     RTM_NEWADDR,
     NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
@@ -94,7 +102,7 @@ export const isMarkable = (family: Family, link: string): boolean =>
   family === 4 && Buffer.byteLength(`${link}${LABEL_SUFFIX}`) < LABEL_BYTES;
 
 export function removeRequest(link: number, { family, text }: IpAddress): Buffer {
-  const bytes = addressBytes(family, text);
+  const bytes = addressBytes(text);
   const local = attribute(IFA_LOCAL, bytes);
   return request(RTM_DELADDR, NLM_F_ACK, header(family, link, 0), local, attribute(IFA_ADDRESS, bytes));
 }
@@ -102,7 +110,7 @@ export function removeRequest(link: number, { family, text }: IpAddress): Buffer
 /** ifaddrmsg: of one address, so with the whole length as prefix. */
 function header(family: Family, link: number, scope: number): Buffer {
   const message = Buffer.alloc(8);
-  message.writeUInt8(family === 4 ? 2 : 10, 0);
+  message.writeUInt8(FAMILY_NUMBERS[family], 0);
   message.writeUInt8(family === 4 ? 32 : 128, 1);
   message.writeUInt8(scope, 3);
   message.writeUInt32LE(link, 4);
@@ -115,9 +123,4 @@ function lifetimes(preferred: number, valid: number): Buffer {
   data.writeUInt32LE(preferred, 0);
   data.writeUInt32LE(valid, 4);
   return data;
-}
-
-function zeroEnded(data: Buffer): string {
-  const end = data.indexOf(0);
-  return data.toString('utf8', 0, end < 0 ? data.length : end);
 }

@@ -9,11 +9,11 @@ export const NLM_F_CREATE = 0x400;
 const NLA_F_NESTED = 0x8000;
 const HEADER = 16;
 
-export function attribute(type: number, data: Buffer): Buffer {
+export function attribute(type: number, data: Uint8Array): Buffer {
   const padded = Buffer.alloc(4 + ((data.length + 3) & ~3));
   padded.writeUInt16LE(4 + data.length, 0);
   padded.writeUInt16LE(type, 2);
-  data.copy(padded, 4);
+  padded.set(data, 4);
   return padded;
 }
 

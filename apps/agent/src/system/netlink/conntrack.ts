@@ -1,8 +1,9 @@
 import type { Family } from '@gwctl/shared/domain/ip';
+import { addressBytes } from '@gwctl/shared/domain/ip-bytes';
 import { protocolNumber, protocolOf } from '../flow-text.js';
 import type { Flow, FlowHandle, FlowMatch, Tuple } from '../flows.js';
 import { portsOf } from '../flows.js';
-import { addressBytes, addressText } from './addresses.js';
+import { FAMILY_NUMBERS, familyOf, textOf } from './addresses.js';
 import { attribute, bigEndian16, bigEndian32, byte, hostEndian32, NLM_F_ACK, NLM_F_DUMP, nested, request } from './attributes.js';
 import type { Message } from './messages.js';
 
@@ -20,7 +21,6 @@ const [CTA_IP_V4_DST, CTA_IP_V6_DST] = [2, 4];
 const [CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT] = [1, 2, 3];
 /** Of CTA_FILTER_ORIG_FLAGS, since Linux 5.9. */
 const FILTER = { destination: 1 << 1, protocol: 1 << 3, destinationPort: 1 << 5 };
-const FAMILIES = { 4: 2, 6: 10 } as const;
 /** include/uapi/linux/netfilter/nf_conntrack_tcp.h, in order. */
 const TCP_STATES = [
   'NONE',
@@ -35,7 +35,7 @@ const TCP_STATES = [
   'SYN_SENT2',
 ];
 
-const header = (family: Family) => Buffer.from([FAMILIES[family], 0, 0, 0]);
+const header = (family: Family) => Buffer.from([FAMILY_NUMBERS[family], 0, 0, 0]);
 
 /** Asks for all flows of a family; with `bit` only for those whose mark has it. */
 export function flowsRequest(family: Family, bit?: number): Buffer {
@@ -58,7 +58,7 @@ export function narrowRequest(match: FlowMatch): Buffer | undefined {
   const tuple: Buffer[] = [];
   if (address !== undefined) {
     flags |= FILTER.destination;
-    tuple.push(nested(CTA_TUPLE_IP, attribute(CTA_IP_V4_DST, addressBytes(family, address))));
+    tuple.push(nested(CTA_TUPLE_IP, attribute(CTA_IP_V4_DST, addressBytes(address))));
   }
   if (match.protocol !== 'any') {
     flags |= FILTER.protocol | (port === undefined ? 0 : FILTER.destinationPort);
@@ -110,7 +110,7 @@ export class FlowReader {
   /** A flow among the answers; undefined for any other message. */
   read({ type, body }: Message): ListedFlow | undefined {
     if (type !== NEW || body.length < 4) return undefined;
-    const family = body[0] === FAMILIES[4] ? 4 : body[0] === FAMILIES[6] ? 6 : undefined;
+    const family = familyOf(body[0]);
     const at = find(body, 4, body.length, CTA_TUPLE_ORIG);
     const original = at && this.#tuple(body, at);
     if (family === undefined || !original) return undefined;
@@ -163,7 +163,7 @@ export class FlowReader {
     const key = body.toString('latin1', from, to);
     let text = this.#texts.get(key);
     if (text === undefined) {
-      text = addressText(body.subarray(from, to));
+      text = textOf(body.subarray(from, to));
       this.#texts.set(key, text);
     }
     return text;

@@ -1,4 +1,6 @@
-import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+import type { Family, IpAddress } from '@gwctl/shared/domain/ip';
+import { AF_INET, IPPROTO_TCP, IPPROTO_UDP } from '../native/constants.js';
+import { addressOf, FAMILY_NUMBERS, listenAddress } from './addresses.js';
 
 /**
  * Netlink messages as the kernel sends them (linux/netlink.h, rtnetlink.h, nfnetlink.h, nf_tables.h). Numbers of the header are in
@@ -13,8 +15,10 @@ export const NFNLGRP_NFTABLES = 7;
 export const RTM_NEWLINK = 16;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
 export const SOCK_DIAG_BY_FAMILY = 20;
+export const IFF_UP = 1;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -114,12 +118,10 @@ export interface AddressEntry {
 export function addresses(messages: readonly Message[]): AddressEntry[] {
   return messages.flatMap(({ type, body }) => {
     if (type !== RTM_NEWADDR || body.length < 8) return [];
-    const family = body.readUInt8(0);
     const found = attributes(body.subarray(8));
     // On a point-to-point link IFA_ADDRESS (1) is the peer's and IFA_LOCAL (2) ours; IPv6 may have only the first.
-    const bytes = found.get(2) ?? found.get(1);
-    const parsed = parseIp(formatAddress(family, bytes));
-    return parsed.ok ? [{ link: body.readUInt32LE(4), address: parsed.value, prefix: body.readUInt8(1) }] : [];
+    const address = addressOf(found.get(2) ?? found.get(1));
+    return address ? [{ link: body.readUInt32LE(4), address, prefix: body.readUInt8(1) }] : [];
   });
 }
 
@@ -136,13 +138,13 @@ export function links(messages: readonly Message[]): ReadonlyMap<number, string>
 
 /** Body of a request for the sockets of one family and protocol that are in one of `states` (a bit each): inet_diag_req_v2. */
 export function socketsRequest(options: {
-  readonly family: 4 | 6;
+  readonly family: Family;
   readonly protocol: 'tcp' | 'udp';
   readonly states: number;
 }): Buffer {
   const body = Buffer.alloc(56);
-  body.writeUInt8(options.family === 4 ? 2 : 10, 0);
-  body.writeUInt8(options.protocol === 'tcp' ? 6 : 17, 1);
+  body.writeUInt8(FAMILY_NUMBERS[options.family], 0);
+  body.writeUInt8(options.protocol === 'tcp' ? IPPROTO_TCP : IPPROTO_UDP, 1);
   body.writeUInt32LE(options.states, 4);
   return body;
 }
@@ -158,29 +160,15 @@ export interface SocketEntry {
 export function sockets(messages: readonly Message[]): SocketEntry[] {
   return messages.flatMap(({ type, body }) => {
     if (type !== SOCK_DIAG_BY_FAMILY || body.length < 72) return [];
-    const family = body.readUInt8(0);
-    const address = socketAddress(family, body.subarray(8, family === 2 ? 12 : 24));
+    const address = listenAddress(body.subarray(8, body.readUInt8(0) === AF_INET ? 12 : 24));
     return address === undefined ? [] : [{ address, port: body.readUInt16BE(4), inode: body.readUInt32LE(68) }];
   });
 }
 
-function socketAddress(family: number, bytes: Buffer): IpAddress | 'any' | undefined {
-  const mapped = bytes.length === 16 && bytes.subarray(0, 10).every((b) => b === 0) && bytes.readUInt16BE(10) === 0xffff;
-  const own = mapped ? bytes.subarray(12) : bytes;
-  if (own.every((b) => b === 0)) return 'any';
-  const parsed = parseIp(formatAddress(mapped ? 2 : family, own));
-  return parsed.ok ? parsed.value : undefined;
-}
-
-function formatAddress(family: number, bytes: Buffer | undefined): string {
-  if (family === 2 && bytes?.length === 4) return [...bytes].join('.');
-  if (family !== 10 || bytes?.length !== 16) return '';
-  return Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2).toString(16)).join(':');
-}
-
 const align = (length: number) => (length + 3) & ~3;
 
-function zeroEnded(data: Buffer): string {
+/** Text that ends with its first zero byte, or with the data. */
+export function zeroEnded(data: Buffer): string {
   const end = data.indexOf(0);
   return data.toString('utf8', 0, end < 0 ? data.length : end);
 }

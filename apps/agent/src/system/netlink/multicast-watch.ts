@@ -1,17 +1,22 @@
-import { callFailed, type Libc } from './libc.js';
+import { callFailed } from '../errno.js';
+import {
+  AF_NETLINK,
+  EAGAIN,
+  EINTR,
+  MSG_DONTWAIT,
+  NETLINK_ADD_MEMBERSHIP,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+} from '../native/constants.js';
+import type { Libc } from './libc.js';
 import { type Message, splitMessages } from './messages.js';
 import { sharedPoller } from './poller.js';
 
-const AF_NETLINK = 16;
-const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
-const SOL_SOCKET = 1;
-const SO_RCVBUF = 8;
-const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
-const NETLINK_ADD_MEMBERSHIP = 1;
-const MSG_DONTWAIT = 0x40;
-const EINTR = 4;
-const EAGAIN = 11;
 /** Holds a few thousand announcements; what does not fit is announced as lost (ENOBUFS). */
 const BUFFER_BYTES = 4 << 20;
 
@@ -56,7 +61,7 @@ function drain(libc: Libc, fd: number, buffer: Buffer): Announced & { readonly f
 }
 
 function subscribe(libc: Libc, protocol: number, groups: readonly number[]): number {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW_NONBLOCK_CLOEXEC, protocol);
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
   if (fd < 0) throw callFailed(libc, 'socket');
   const address = Buffer.alloc(12);
   address.writeUInt16LE(AF_NETLINK, 0);

@@ -1,8 +1,7 @@
 import { writeSync } from 'node:fs';
+import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from '../native/constants.js';
 import type { Libc } from './libc.js';
 
-const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
-const POLLIN = 1;
 /** How long an exit of the process without `close` is held up at most by the thread that waits. */
 const POLL_MS = 1000;
 const ENTRY = 8;
@@ -54,7 +53,7 @@ export class Poller {
       this.#waiting = false;
       return;
     }
-    if (this.#wake < 0) this.#wake = this.#libc.eventfd(0, EFD_NONBLOCK_CLOEXEC);
+    if (this.#wake < 0) this.#wake = this.#libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     const fds = [this.#wake, ...this.#watched.keys()];
     const entries = Buffer.alloc(fds.length * ENTRY);
     fds.forEach((fd, i) => {

@@ -1,13 +1,11 @@
-import { type Family, type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
-import { addressText } from './addresses.js';
-import { attributes, type Message, RTM_NEWADDR, RTM_NEWLINK } from './messages.js';
+import type { Family, IpAddress } from '@gwctl/shared/domain/ip';
+import { addressOf, familyOf } from './addresses.js';
+import { attributes, IFF_UP, type Message, RTM_DELADDR, RTM_NEWADDR, RTM_NEWLINK } from './messages.js';
 
 const RTM_DELLINK = 17;
-const RTM_DELADDR = 21;
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_NEWNETCONF = 80;
-const IFF_UP = 1;
 const IFF_LOWER_UP = 1 << 16;
 const NETCONFA_IFINDEX = 1;
 const NETCONFA_FORWARDING = 2;
@@ -72,15 +70,14 @@ function linkEvent({ type, body }: Message): LinkEvent | undefined {
 function addressEvent(gone: boolean, body: Buffer): LinkEvent | undefined {
   if (body.length < 8) return undefined;
   const found = attributes(body.subarray(8));
-  const bytes = found.get(2) ?? found.get(1);
-  const parsed = bytes && (bytes.length === 4 || bytes.length === 16) ? parseIp(addressText(bytes)) : undefined;
-  return parsed?.ok ? { kind: 'address', gone, link: body.readUInt32LE(4), address: parsed.value } : undefined;
+  const address = addressOf(found.get(2) ?? found.get(1));
+  return address && { kind: 'address', gone, link: body.readUInt32LE(4), address };
 }
 
 function forwardingSetting(body: Buffer): ForwardingSetting | undefined {
   const found = attributes(body.subarray(4));
   const [link, forwarding] = [found.get(NETCONFA_IFINDEX), found.get(NETCONFA_FORWARDING)];
-  const family = body[0] === 2 ? 4 : body[0] === 10 ? 6 : undefined;
+  const family = familyOf(body[0]);
   if (family === undefined || link?.length !== 4 || forwarding?.length !== 4) return undefined;
   const index = link.readInt32LE(0);
   // A negative index other than that for all is the default for interfaces to come.

@@ -1,11 +1,8 @@
-import { AppError } from '@gwctl/shared/errors/app-error';
-import { callFailed, type Libc } from './libc.js';
+import { callFailed, refused } from '../errno.js';
+import { AF_NETLINK, SO_RCVTIMEO, SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from '../native/constants.js';
+import type { Libc } from './libc.js';
 import { endOfDump, type Message, splitMessages } from './messages.js';
 
-const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
 /** The kernel fills at most 32 KiB at once. */
 const BUFFER_BYTES = 1 << 16;
 /** How long a dump may keep everything else waiting, in milliseconds. */
@@ -22,7 +19,7 @@ export class NetlinkSocket {
   }
 
   static open(libc: Libc, protocol: number): NetlinkSocket {
-    const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol);
+    const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (fd < 0) throw callFailed(libc, 'socket');
     const timeout = Buffer.alloc(16);
     timeout.writeBigInt64LE(1n, 0);
@@ -80,14 +77,4 @@ export class NetlinkSocket {
       began = performance.now();
     }
   }
-}
-
-/** For an error number that the kernel answered with. `what`: what it was asked to do. */
-export function refused(errno: number, what: string): AppError {
-  return new AppError({
-    code: 'UNAVAILABLE',
-    reason: 'SYSTEM_CALL_FAILED',
-    message: `the kernel refused to ${what} with errno ${errno}`,
-    metadata: { errno: String(errno) },
-  });
 }

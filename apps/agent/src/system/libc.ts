@@ -1,0 +1,41 @@
+import { AppError } from '@gwctl/shared/errors/app-error';
+import koffi, { type LibraryHandle } from 'koffi';
+
+/** Declares a function by its prototype in C; throws where the library has none of that name. */
+export type Declare = (prototype: string) => ReturnType<LibraryHandle['func']>;
+
+/**
+ * The calls that `declare` makes of functions of the C library. They are made when they are first asked for, once in a thread, and are
+ * the same ones ever after. `what` is their name in errors. Asking throws LIBC_UNAVAILABLE where native calls do not work here (no
+ * prebuilt binary, another C library), or where `declare` throws.
+ */
+export function libcCalls<T>(declare: (func: Declare) => T, what = 'native calls'): () => T {
+  let calls: T | undefined;
+  return () => {
+    calls ??= load(declare, what);
+    return calls;
+  };
+}
+
+/** Why the last call of this thread failed; until the next call, whichever it is. */
+export const errno = (): number => koffi.errno();
+
+/** Where the bytes lie, for structures that hold pointers; exact below 2^53. It stays so while the caller keeps them. */
+export const addressInMemory = (bytes: Uint8Array): number => Number(koffi.address(bytes));
+
+/** Bytes of a pointer. */
+export const pointerSize = (): number => koffi.sizeof('void *');
+
+function load<T>(declare: (func: Declare) => T, what: string): T {
+  try {
+    const library = koffi.load('libc.so.6');
+    return declare((prototype) => library.func(prototype));
+  } catch (cause) {
+    throw new AppError({
+      code: 'FAILED_PRECONDITION',
+      reason: 'LIBC_UNAVAILABLE',
+      message: `${what} do not work here: ${cause instanceof Error ? cause.message : String(cause)}`,
+      cause,
+    });
+  }
+}
