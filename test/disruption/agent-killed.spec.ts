@@ -9,18 +9,7 @@ let world: World;
 beforeAll(async () => {
   world = await World.start({ name: 'killed' });
   await world.serve('gitbucket', '192.168.2.122:10022');
-  await world.gwctl([
-    'forward',
-    'add',
-    'stays',
-    '--gateway',
-    'gw1',
-    '--listen',
-    '192.168.1.10:10022',
-    '--target',
-    '192.168.2.122:10022',
-    '--wait',
-  ]);
+  await world.add('stays', '192.168.1.10:10022', '192.168.2.122:10022', '--wait');
 });
 afterAll(() => world?.stop());
 

@@ -9,18 +9,7 @@ let world: World;
 beforeEach(async () => {
   world = await World.start({ name: 'gone' });
   await world.serve('gitbucket', '192.168.2.122:10022');
-  await world.gwctl([
-    'forward',
-    'add',
-    'ssh',
-    '--gateway',
-    'gw1',
-    '--listen',
-    '192.168.1.10:10022',
-    '--target',
-    '192.168.2.122:10022',
-    '--wait',
-  ]);
+  await world.add('ssh', '192.168.1.10:10022', '192.168.2.122:10022', '--wait');
 });
 afterEach(() => world?.stop());
 
@@ -44,18 +33,7 @@ describe('control plane and PostgreSQL killed with SIGKILL', () => {
   it('takes changes again when it is back, with every acknowledged write', async () => {
     await world.control.killWithDatabase();
     await world.control.start();
-    await world.gwctl([
-      'forward',
-      'add',
-      'web',
-      '--gateway',
-      'gw1',
-      '--listen',
-      '192.168.1.10:8080',
-      '--target',
-      '192.168.2.122:10022',
-      '--wait=40s',
-    ]);
+    await world.add('web', '192.168.1.10:8080', '192.168.2.122:10022', '--wait=40s');
     expect((await world.gwctl(['forward', 'list', '-o', 'name'])).stdout.trim().split('\n').sort()).toEqual(['ssh', 'web']);
   });
 

@@ -22,10 +22,8 @@ async function startWorld(driver: DriftDriver): Promise<World> {
     },
   });
   for (const port of [10_022, 10_023]) await world.serve('gitbucket', `192.168.2.122:${port}`);
-  const add = (name: string, listen: string, ...more: string[]) =>
-    world.gwctl(['forward', 'add', name, '--gateway', 'gw1', '--listen', listen, ...more, '--wait']);
-  await add('ssh', LISTENER, '--target', TARGET);
-  await add('virtual', `${VIRTUAL}/all`, '--target', '192.168.2.122', '--announce');
+  await world.add('ssh', LISTENER, TARGET, '--wait');
+  await world.add('virtual', `${VIRTUAL}/all`, '192.168.2.122', '--announce', '--wait');
   // Somebody else's rules in tables that no damage flushes, to be found as they were.
   await world.rules.run(['-t', 'mangle', '-A', 'POSTROUTING', '-m', 'comment', '--comment', 'foreign', '-j', 'RETURN']);
   return world;
@@ -120,18 +118,7 @@ describe.each(['nftables', 'iptables-nft', 'iptables-legacy'] as const)('%s', (d
     await waitFor(async () => (await world.forwardState('ssh')) === 'DEGRADED', { what: 'its state says so', timeoutMs: 10_000 });
     expect(await allOfOurs(world)).not.toBe(good);
     expect(await reached()).not.toMatchObject({ local: TARGET });
-    await world.gwctl([
-      'forward',
-      'add',
-      'more',
-      '--gateway',
-      'gw1',
-      '--listen',
-      '192.168.1.10:10099',
-      '--target',
-      TARGET,
-      '--wait',
-    ]);
+    await world.add('more', '192.168.1.10:10099', TARGET, '--wait');
     expect(await reached()).toMatchObject({ local: TARGET });
     await world.gwctl(['forward', 'delete', 'more', '--wait']);
     await policy('DRIFT_POLICY_REPAIR');

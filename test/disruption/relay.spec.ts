@@ -27,14 +27,11 @@ beforeAll(async () => {
   await world.agent.start({ program: older });
   await world.serve('gitbucket', '192.168.2.122:10022');
   await world.serve('gitbucket', '192.168.2.122:10053', 'udp');
-  await add('ssh', ['--listen', '192.168.1.10:10022', '--target', '192.168.2.122:10022']);
-  await add('dns', ['--listen', '192.168.1.10:10053/udp', '--target', '192.168.2.122:10053', '--udp-idle-timeout', '5s']);
-  await add('extra', ['--listen', '192.168.1.10:10090', '--target', '192.168.2.122:10022']);
+  await world.add('ssh', '192.168.1.10:10022', '192.168.2.122:10022', '--wait');
+  await world.add('dns', '192.168.1.10:10053/udp', '192.168.2.122:10053', '--udp-idle-timeout', '5s', '--wait');
+  await world.add('extra', '192.168.1.10:10090', '192.168.2.122:10022', '--wait');
 });
 afterAll(() => world?.stop({ mayBeLeft: [/ relay --state-dir /] }));
-
-const add = (name: string, words: readonly string[]) =>
-  world.gwctl(['forward', 'add', name, '--gateway', 'gw1', ...words, '--wait']);
 
 /** The relays on the gateway, as processes. */
 const relays = (): number[] =>
@@ -98,6 +95,7 @@ describe('the relay', () => {
         listen: `192.168.1.10:${20_000 + round}`,
         target: '192.168.2.122:10022',
       });
+      // At another moment of the change each time.
       await pause((round * 37) % 150);
       await world.agent.kill('SIGKILL');
       await change;
@@ -135,12 +133,14 @@ describe('the relay', () => {
   it('that is killed listens again at once, and the status says what was lost', async () => {
     const pid = onlyRelay();
     const probers = await load();
+    // Once a second the relay tells the agent how much is open, which the agent shows only when it is lost.
     await pause(2_000);
     process.kill(pid, 'SIGKILL');
     await waitFor(async () => (await condition('RelayUninterrupted'))?.message.includes('listened again') === true, {
       what: 'the status tells of it',
     });
-    await pause(500);
+    await world.reaches('client', '192.168.1.10:10022');
+    await world.reaches('client', '192.168.1.10:10053', { proto: 'udp' });
     const [attempts, , udp] = await Promise.all(probers.map((p) => p.stop()));
     expect(attempts?.longestGapMs).toBeLessThan(LISTENING_AGAIN);
     expect(udp?.longestGapMs).toBeLessThan(LISTENING_AGAIN);
@@ -158,17 +158,7 @@ describe('the relay', () => {
   it('says of one forward that its port is taken, and serves the others', async () => {
     const gateway = world.lab.host('gw1');
     const server = await gateway.serve([{ proto: 'tcp', address: '192.168.1.10', port: 10_080 }]);
-    await world.gwctl([
-      'forward',
-      'add',
-      'web',
-      '--gateway',
-      'gw1',
-      '--listen',
-      '192.168.1.10:10080',
-      '--target',
-      '192.168.2.122:10022',
-    ]);
+    await world.add('web', '192.168.1.10:10080', '192.168.2.122:10022');
     await world.applied();
     expect(await world.forwardState('web')).toBe('REJECTED');
     expect(await world.forwardState('ssh')).toBe('ACTIVE');

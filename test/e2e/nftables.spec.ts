@@ -38,7 +38,7 @@ describe('gwctl-agent run --driver nftables', () => {
 
   it('repairs a table that somebody deleted, and says so', async () => {
     await world.lab.host('gw1').exec(['nft', 'delete', 'table', 'ip', 'gwctl']);
-    await world.reaches('client', LISTENER, 2_000);
+    await world.reaches('client', LISTENER, { timeoutMs: 2_000 });
     const repaired = async () =>
       (await world.events('ssh')).some((e) => e.reason === 'DRIFT_REPAIRED' && e.drift?.cause === 'missing');
     await waitFor(repaired, { what: 'an event says so', intervalMs: 100 });

@@ -1,12 +1,11 @@
 /** Scenario 1: a gateway that is not the default route, with a real ufw that drops by default, a real sshd and git. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Sshd } from '../lab/daemons/sshd.js';
 import { Ufw } from '../lab/daemons/ufw.js';
 import type { RulesSnapshot } from '../lab/index.js';
 import { rootOnly } from '../lab/root-only.js';
 import { scenario1 } from '../lab/scenario1.js';
+import { expectSshAndGit } from './ssh-and-git.js';
 import { World } from './world.js';
 
 const listener = `${scenario1.gateway}:${scenario1.sshPort}`;
@@ -81,15 +80,7 @@ describe('one command instead of forty lines', () => {
 
   rootOnly('carries a real ssh session and a git clone', 'sshd', async () => {
     const sshd = await Sshd.start(world.lab, 'gitbucket', { addresses: [scenario1.gitbucket], port: scenario1.sshPort });
-    const through = { to: scenario1.gateway, port: scenario1.sshPort };
-    const client = world.lab.host('client');
-    expect((await sshd.ssh(client, { ...through, command: 'echo $USER on $(hostname)' })).stdout).toBe('git on gitbucket\n');
-    await sshd.addRepository('demo', { 'README.md': 'through the gateway\n' });
-    const into = join(world.dir, 'clone');
-    expect(await sshd.gitClone(client, { ...through, repository: 'demo', into })).toMatch(/^[0-9a-f]{40}$/);
-    expect(readFileSync(join(into, 'README.md'), 'utf8')).toBe('through the gateway\n');
-    const outsider = await sshd.ssh(world.lab.host('outsider'), { ...through, timeoutMs: 3_000, allowFailure: true });
-    expect(outsider).toMatchObject({ code: 255, stderr: expect.stringMatching(/timed out/i) });
+    await expectSshAndGit(world, sshd);
   });
 
   it('tells how it stands', async () => {

@@ -115,6 +115,11 @@ export class World {
     return this.site.gwctl(args, options);
   }
 
+  /** Adds a forward on the one gateway. `flags`: what more is said of it, `--wait` too. */
+  add(name: string, listen: string, target: string, ...flags: readonly string[]): Promise<CommandResult> {
+    return this.gwctl(['forward', 'add', name, '--gateway', 'gw1', '--listen', listen, '--target', target, ...flags]);
+  }
+
   /** Runs a file of `examples/` as the operator. */
   example(file: string): Promise<CommandResult> {
     return this.site.example(file);
@@ -150,10 +155,14 @@ export class World {
     return this.lab.host(host).ask({ proto: 'tcp', to: address, port: Number(port), ...options });
   }
 
-  /** Awaits that somebody answers. `timeoutMs` default 10 000. */
-  async reaches(host: Scenario1Host, to: string, timeoutMs = 10_000): Promise<void> {
-    const answered = async () => typeof (await this.ask(host, to, { timeoutMs: 300 })) === 'object';
-    await waitFor(answered, { what: `${host} reaches ${to}`, timeoutMs });
+  /** Awaits that somebody answers. `proto` default tcp, `timeoutMs` default 10 000. */
+  async reaches(
+    host: Scenario1Host,
+    to: string,
+    { proto = 'tcp', timeoutMs = 10_000 }: { proto?: TransportProtocol; timeoutMs?: number } = {},
+  ): Promise<void> {
+    const answered = async () => typeof (await this.ask(host, to, { proto, timeoutMs: 300 })) === 'object';
+    await waitFor(answered, { what: `${host} reaches ${to} by ${proto}`, timeoutMs });
   }
 
   /** Started, and past its first success. */

@@ -87,6 +87,17 @@ export const setNonBlocking = (fd: number): void => void must(fcntl(fd, F_SETFL,
 const TCP_NODELAY = 1;
 export const noDelay = (fd: number): void => setInt(fd, TCP_NODELAY, 1, IPPROTO_TCP);
 
+/** A TCP socket that does not block and is on its way; nobody waits for it here. `from`: its own address, port 0 for any. */
+export function connecting(to: Buffer, from?: Buffer): number {
+  const fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), 'socket');
+  if (from) {
+    setInt(fd, SO_REUSEADDR, 1);
+    must(bind(fd, from, 16), 'bind');
+  }
+  connect(fd, to, 16);
+  return fd;
+}
+
 /** The next close sends a reset, which leaves nothing behind on either side. */
 export function abortAtClose(fd: number): void {
   must(setsockopt(fd, SOL_SOCKET, SO_LINGER, Buffer.from(Int32Array.of(1, 0).buffer), 8), 'setsockopt');

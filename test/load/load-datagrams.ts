@@ -17,7 +17,7 @@ import {
   setInt,
   socket,
 } from './libc.js';
-import type { LoadAnswer, LoadCommand } from './protocol.js';
+import type { CommandOf, LoadAnswer } from './protocol.js';
 
 /** Answers that have not come by then are counted as lost, and others are sent in their place. */
 const PATIENCE_MS = 100;
@@ -28,7 +28,7 @@ interface Sender {
   heard: number;
 }
 
-export function datagrams(command: Extract<LoadCommand, { op: 'datagrams' }>): LoadAnswer {
+export function datagrams(command: CommandOf<'datagrams'>): LoadAnswer {
   const { to, port, sockets, window, bytes, ms } = command;
   const poll = new Poll();
   const messages = new Messages(window, bytes, false);

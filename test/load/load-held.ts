@@ -1,30 +1,20 @@
 /** Connections that are opened and stay: idle, exchanging, or never read. */
 import {
-  AF_INET,
   abortAtClose,
   address,
-  bind,
   close,
-  connect,
+  connecting,
   EPOLLERR,
   EPOLLET,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
   memory,
-  must,
   Poll,
   recv,
-  SO_REUSEADDR,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
   send,
-  setInt,
-  socket,
 } from './libc.js';
-import type { LoadAnswer, LoadCommand } from './protocol.js';
-
-type Command<Op extends LoadCommand['op']> = Extract<LoadCommand, { op: Op }>;
+import type { CommandOf, LoadAnswer } from './protocol.js';
 
 const MESSAGE = 64;
 const message = memory(MESSAGE);
@@ -58,7 +48,7 @@ function ready(fd: number, events: number): void {
   }
 }
 
-export function hold(command: Command<'hold'>): LoadAnswer {
+export function hold(command: CommandOf<'hold'>): LoadAnswer {
   const { from, to, port, count, echo, ms } = command;
   const at = address(to, port);
   const mine = new Poll();
@@ -66,10 +56,7 @@ export function hold(command: Command<'hold'>): LoadAnswer {
   echoes = echo;
   const end = performance.now() + ms;
   for (let i = 0; i < count; i++) {
-    const fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), 'socket');
-    setInt(fd, SO_REUSEADDR, 1);
-    must(bind(fd, address(from[i % from.length] ?? '0.0.0.0', 0), 16), 'bind');
-    connect(fd, at, 16);
+    const fd = connecting(at, address(from[i % from.length] ?? '0.0.0.0', 0));
     become(fd, 'connecting');
     mine.add(fd, EPOLLIN | EPOLLOUT | EPOLLET);
     while (counted.connecting >= AT_ONCE && performance.now() < end) mine.wait(100, ready);
@@ -86,7 +73,7 @@ export function awaitAnswers({ ms }: { readonly ms: number }): LoadAnswer {
   return { count, failed: counted.failed, ms: performance.now() - began };
 }
 
-export function exchange({ concurrency, ms }: Command<'exchange'>): LoadAnswer {
+export function exchange({ concurrency, ms }: CommandOf<'exchange'>): LoadAnswer {
   const fds = [...held.keys()];
   let [next, count, underWay] = [0, 0, 0];
   const ask = () => {
@@ -121,16 +108,10 @@ export function release(): LoadAnswer {
   return { count };
 }
 
-export function halfOpen({ from, to, port, count }: Command<'halfOpen'>): LoadAnswer {
+export function halfOpen({ from, to, port, count }: CommandOf<'halfOpen'>): LoadAnswer {
   const at = address(to, port);
   const source = address(from, 0);
   const began = performance.now();
-  for (let i = 0; i < count; i++) {
-    const fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), 'socket');
-    setInt(fd, SO_REUSEADDR, 1);
-    must(bind(fd, source, 16), 'bind');
-    connect(fd, at, 16);
-    close(fd);
-  }
+  for (let i = 0; i < count; i++) close(connecting(at, source));
   return { count, ms: performance.now() - began };
 }

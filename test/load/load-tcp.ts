@@ -6,6 +6,7 @@ import {
   address,
   close,
   connect,
+  connecting,
   EAGAIN,
   EPOLLERR,
   EPOLLET,
@@ -19,15 +20,12 @@ import {
   Poll,
   receiveTimeout,
   recv,
-  SOCK_NONBLOCK,
   SOCK_STREAM,
   send,
   setNonBlocking,
   socket,
 } from './libc.js';
-import type { LoadAnswer, LoadCommand } from './protocol.js';
-
-type Command<Op extends LoadCommand['op']> = Extract<LoadCommand, { op: Op }>;
+import type { CommandOf, LoadAnswer } from './protocol.js';
 
 /** What a question and its answer are long. */
 const MESSAGE = 64;
@@ -46,7 +44,7 @@ function open(to: Buffer): number {
   return fd;
 }
 
-export function stream({ to, port, streams, ms }: Command<'stream'>): LoadAnswer {
+export function stream({ to, port, streams, ms }: CommandOf<'stream'>): LoadAnswer {
   const poll = new Poll();
   const fds = Array.from({ length: streams }, () => open(address(to, port)));
   const began = now();
@@ -72,13 +70,12 @@ export function stream({ to, port, streams, ms }: Command<'stream'>): LoadAnswer
   return { ms: took };
 }
 
-export function short({ to, port, concurrency, ms }: Command<'short'>): LoadAnswer {
+export function short({ to, port, concurrency, ms }: CommandOf<'short'>): LoadAnswer {
   const at = address(to, port);
   const poll = new Poll();
   let [count, failed, open] = [0, 0, 0];
   const start = () => {
-    const fd = must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), 'socket');
-    connect(fd, at, 16);
+    const fd = connecting(at);
     poll.add(fd, EPOLLIN | EPOLLOUT | EPOLLET);
     open++;
   };
@@ -128,7 +125,7 @@ function conversation(to: string, port: number): number {
   return fd;
 }
 
-export function latency({ to, port, ms, kept: keep = false }: Command<'latency'>): LoadAnswer {
+export function latency({ to, port, ms, kept: keep = false }: CommandOf<'latency'>): LoadAnswer {
   const name = `${to}:${port}`;
   const fd = (keep ? kept.get(name) : undefined) ?? conversation(to, port);
   if (keep) kept.set(name, fd);

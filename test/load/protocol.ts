@@ -40,6 +40,8 @@ export type LoadCommand =
       readonly ms: number;
     });
 
+export type CommandOf<Op extends LoadCommand['op']> = Extract<LoadCommand, { op: Op }>;
+
 export interface LoadAnswer {
   /** Why it did not work. */
   readonly error?: string;

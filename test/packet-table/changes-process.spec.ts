@@ -113,6 +113,7 @@ describe.each(DRIVERS)('flows beside %s', (driver) => {
   it('all of our rules are lost: idle flows live when they are back', async () => {
     await world.gateway.want(wanted(), { egresses });
     const state = await flows();
+    // What TCP still owes the other side (a delayed ACK takes up to 200 ms) must not fall into the time without rules.
     await pause(250);
     await loseAll();
     expect((await world.gateway.look()).map((d) => d.cause)).toContain('missing');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Affinity, HelperChoice, OnChange, Protocol } from '@gwctl/shared/domain/forward';
+import { rawTraffic } from '@gwctl/shared/testing/traffic';
 import type { WantedEgress, WantedForward } from './gateway-protocol.js';
 
 export interface ForwardOptions {
@@ -29,32 +30,25 @@ const TARGET = /^(?:\[([\da-f:]+)\]|([\w.-]+))(?::(\d+))?(?:\*(\d+))?$/;
 export function forward(listen: string, target: string | readonly string[], options: ForwardOptions = {}): WantedForward {
   const [, v6, v4, first, last, protocol] = LISTEN.exec(listen) ?? [];
   if (protocol === undefined) throw new Error(`not a listener: ${listen}`);
-  const snat = options.snat ?? 'auto';
+  const { name = listen, interface: by = '', announce = false, allow = [], snat = 'auto', ...more } = options;
   const word = snat === 'auto' || snat === 'masquerade' || snat === 'none';
-  const name = options.name ?? listen;
   return {
     uid: uidOf(name),
     name,
-    spec: {
+    spec: rawTraffic({
       listen: {
         address: v6 ?? v4 ?? '',
-        interface: options.interface ?? '',
+        interface: by,
         protocol: protocol as Protocol,
-        ...(first === undefined ? {} : { ports: { first: Number(first), last: Number(last ?? first) } }),
-        announce: options.announce ?? false,
+        ports: first === undefined ? undefined : { first: Number(first), last: Number(last ?? first) },
+        announce,
       },
       targets: (typeof target === 'string' ? [target] : target).map(parseTarget),
-      allowSources: options.allow ?? [],
+      allowSources: allow,
       snat: { mode: word ? snat : 'address', address: word ? '' : snat },
-      driver: 'auto',
-      onChange: options.onChange ?? 'drain',
-      enabled: options.enabled ?? true,
-      ...(options.expires === undefined ? {} : { expires: options.expires }),
-      takeover: options.takeover ?? false,
-      affinity: options.affinity ?? 'none',
-      helper: options.helper ?? 'none',
-      clampMss: options.clampMss ?? false,
-    },
+      helper: 'none',
+      ...more,
+    }),
   };
 }
 

@@ -1,11 +1,16 @@
 /** Sends the packets of rows, and says what became of them. */
-import type { Host } from '../lab/index.js';
+import type { Host, Lab } from '../lab/index.js';
 import { peerAddress, type Row, type Spread } from './rows.js';
+import type { TableHost } from './topology.js';
 
 /** A packet that gets no answer costs this long. */
 const TIMEOUT_MS = 300;
 
-export async function resultOf(host: Host, { source, proto, to, port }: Row): Promise<Row['result'] | string> {
+/** Sends each row's packet, all at once. @returns the rows with what became of it */
+export const sent = (lab: Lab<TableHost>, rows: readonly Row[]) =>
+  Promise.all(rows.map(async (row) => ({ ...row, result: await resultOf(lab.host(row.from), row) })));
+
+async function resultOf(host: Host, { source, proto, to, port }: Row): Promise<Row['result'] | string> {
   if (proto === 'icmp') return ping(host, to, source);
   const answer = await host.ask({ proto, to, port, timeoutMs: TIMEOUT_MS, ...(source === undefined ? {} : { from: source }) });
   // Nobody answers for the address: to the client that is the same as no answer.

@@ -3,7 +3,7 @@ import { Lab } from '../lab/index.js';
 import { dropByDefault, dropInput } from './foreign.js';
 import { forward } from './forwards.js';
 import { Gateway } from './gateway.js';
-import { measured, resultOf } from './measuring.js';
+import { measured, sent } from './measuring.js';
 import { join, NETS } from './net.js';
 import { LET_IN, throughRelay } from './relay-rows.js';
 import { SERVERS, STATES } from './states.js';
@@ -55,11 +55,7 @@ describe.each(CASES)('the packet table through the relay, engine %s beside %s', 
     expect(said.verdicts, 'what the planner says').toEqual(verdicts);
     expect(said.findings, 'what the driver found').toEqual(Object.fromEntries(tied.map((f) => [f.name, TIED])));
     if (tied.length > 0) return;
-    const results = await Promise.all(rows.map((row) => resultOf(lab.host(row.from), row)));
-    expect(
-      rows.map((row, i) => ({ ...row, result: results[i] })),
-      'where packets go',
-    ).toEqual(rows);
+    expect(await sent(lab, rows), 'where packets go').toEqual(rows);
     for (const spread of spreads) expect(await measured(lab.host(spread.from), spread), 'shares of the targets').toEqual(spread);
     expect(await gateway.look(), 'drift right after it was applied').toEqual([]);
     expect((await gateway.want(forwards, { ...rest, fresh: true })).steps, 'steps when nothing changed').toEqual([]);

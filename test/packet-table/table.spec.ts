@@ -3,7 +3,7 @@ import { Lab } from '../lab/index.js';
 import { rootOnly } from '../lab/root-only.js';
 import { dropByDefault } from './foreign.js';
 import { Gateway } from './gateway.js';
-import { measured, resultOf } from './measuring.js';
+import { measured, sent } from './measuring.js';
 import type { State } from './rows.js';
 import { SERVERS, STATES } from './states.js';
 import { DRIVERS, type TableHost, topology } from './topology.js';
@@ -26,11 +26,7 @@ describe.each(DRIVERS)('the packet table with %s', (driver) => {
     const { verdicts } = await gateway.want(forwards, rest);
     const expected = [...forwards.map((f) => [f.name, 'place']), ...egresses.map((e) => [e.name, 'place-egress'])];
     expect(verdicts, 'what the planner says').toEqual({ ...Object.fromEntries(expected), ...refused });
-    const results = await Promise.all(rows.map((row) => resultOf(lab.host(row.from), row)));
-    expect(
-      rows.map((row, i) => ({ ...row, result: results[i] })),
-      'where packets go',
-    ).toEqual(rows);
+    expect(await sent(lab, rows), 'where packets go').toEqual(rows);
     for (const spread of spreads) expect(await measured(lab.host(spread.from), spread), 'shares of the targets').toEqual(spread);
     expect(await gateway.look(), 'drift right after it was applied').toEqual([]);
     // What flows of the state before lived on may still go now; after that there is nothing left to do.

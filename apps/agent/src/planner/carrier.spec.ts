@@ -1,109 +1,48 @@
-import { parseTrafficSpec, type RawTrafficSpec } from '@gwctl/shared/domain/forward';
+import { type TrafficWords, traffic } from '@gwctl/shared/testing/traffic';
 import { describe, expect, it } from 'vitest';
+import { uidOf } from '../testing/forwards.js';
+import { EVERYTHING, FACTS } from '../testing/gateway.js';
 import { cidr, ip } from '../testing/placed.js';
-import { Planner, type PolicyCheck } from './planner.js';
-import type { Carriers, HostFacts, ReadEntry, Resolution, Verdict } from './types.js';
+import { NO_LIMITS, planForwards } from '../testing/plan-forwards.js';
+import type { PolicyCheck } from './planner.js';
+import type { Carriers, DesiredForward, HostFacts, Resolution, Verdict } from './types.js';
 
-const KERNEL = {
-  families: [4, 6],
-  protocols: ['tcp', 'udp', 'tcp+udp', 'all'],
-  portRanges: true,
-  targets: 64,
-  affinityTargets: 64,
-  announce: true,
-  ftp: true,
-  clampMss: true,
-  egress: true,
-  kind: 'kernel',
-} as const;
 const RELAY = { families: [4, 6], targets: 64, announce: true } as const;
-const BOTH: Carriers = { kernel: KERNEL, relay: RELAY };
+const BOTH: Carriers = { kernel: EVERYTHING, relay: RELAY };
 const ALONE: Carriers = { relay: { ...RELAY, announce: false }, without: 'nft: Operation not permitted' };
 
-const FACTS: HostFacts = {
-  interfaces: ['lo', 'wan', 'lan'],
-  addresses: [
-    { address: ip('127.0.0.1'), prefix: 8, interface: 'lo' },
-    { address: ip('198.51.100.1'), prefix: 24, interface: 'wan' },
-    { address: ip('10.0.0.1'), prefix: 24, interface: 'lan' },
-    { address: ip('2001:db8::1'), prefix: 64, interface: 'wan' },
-  ],
+/** With programs of others. */
+const CROWDED: HostFacts = {
+  ...FACTS,
   sockets: [
     { protocol: 'tcp', address: ip('127.0.0.1'), port: 5432, owner: 'postgres (pid 9)' },
     { protocol: 'tcp', port: 8000, owner: 'nginx (pid 10)' },
   ],
-  protected: [{ kind: 'ssh', protocol: 'tcp', port: 22, reason: "the gateway's own sshd" }],
 };
 
 const LOCAL = new Set(['127.0.0.1', '10.0.0.1']);
-const POLICY: PolicyCheck = {
-  forward: () => [],
-  egress: () => [],
-  permits: () => true,
-  permitsLocal: (a) => LOCAL.has(a.text),
-  maxForwards: 50_000,
-};
-const NO_LOCAL: PolicyCheck = { ...POLICY, permitsLocal: () => false };
+/** Names addresses of the gateway itself. */
+const NAMES_LOCAL: PolicyCheck = { ...NO_LIMITS, permitsLocal: (a) => LOCAL.has(a.text) };
 
-type Words = Partial<Omit<RawTrafficSpec, 'listen' | 'targets'>> & {
-  readonly listen?: Partial<NonNullable<RawTrafficSpec['listen']>>;
-  readonly target?: string;
-  readonly port?: number;
-};
+type Words = Omit<TrafficWords, 'targets'> & { readonly target?: string; readonly port?: number };
 
-const NO_RELAY_OPTIONS = {
-  proxyProtocol: 'none',
-  connectTimeout: 0,
-  tcpIdleTimeout: 0,
-  udpIdleTimeout: 0,
-  maxConnections: 0,
-  maxConnectionsPerClient: 0,
-} as const;
-
-const uid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
-
-function entry({ listen, target = '10.0.0.10', port = 8443, ...more }: Words = {}, n = 1): ReadEntry {
-  const parsed = parseTrafficSpec({
-    listen: {
-      address: '198.51.100.1',
-      interface: '',
-      protocol: 'tcp',
-      ...(listen?.protocol === 'all' ? {} : { ports: { first: 443, last: 443 } }),
-      announce: false,
-      ...listen,
-    },
-    targets: [{ host: target, port: listen?.protocol === 'all' ? 0 : port, weight: 1 }],
-    allowSources: [],
-    driver: 'auto',
-    onChange: 'drain',
-    enabled: true,
-    takeover: false,
-    affinity: 'none',
-    helper: 'auto',
-    clampMss: false,
+/** By default tcp 198.51.100.1:443 to 10.0.0.10:8443. */
+function wanted({ listen, target = '10.0.0.10', port = 8443, ...more }: Words = {}, n = 1): DesiredForward {
+  const all = listen?.protocol === 'all';
+  const spec = traffic({
+    listen: { address: '198.51.100.1', ...(all ? {} : { ports: { first: 443, last: 443 } }), ...listen },
+    targets: [{ host: target, port: all ? 0 : port, weight: 1 }],
     ...more,
   });
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  return { kind: 'forward', uid: uid(n), forward: { uid: uid(n), generation: 1, name: `f${n}`, spec: parsed.value } };
+  return { uid: uidOf(n), generation: 1, name: `f${n}`, spec };
 }
 
-function verdicts(
-  entries: readonly ReadEntry[],
-  { carriers = BOTH, policy = POLICY, names = new Map<string, Resolution>(), facts = FACTS } = {},
-): readonly Verdict[] {
-  const planner = new Planner({ capabilities: carriers, keyOf: (of) => of.slice(-8) });
-  const planned = planner.plan({
-    entries,
-    facts,
-    policy,
-    names,
-    health: { version: 0, of: () => undefined },
-    now: 1_000,
-  });
-  return [...planned.judgements].map((j) => j.verdict);
-}
-const verdict = (words: Words, more: Parameters<typeof verdicts>[1] = {}): Verdict | undefined =>
-  verdicts([entry(words)], more)[0];
+const planned = (
+  desired: readonly DesiredForward[],
+  { carriers = BOTH, policy = NAMES_LOCAL, names = new Map<string, Resolution>() } = {},
+) => planForwards({ desired, facts: CROWDED, capabilities: carriers, policy, names });
+const verdict = (words: Words, more: Parameters<typeof planned>[1] = {}): Verdict | undefined =>
+  planned([wanted(words)], more).verdicts.get(uidOf(1));
 
 describe('who carries a forward', () => {
   it('is the kernel wherever it can', () => {
@@ -121,7 +60,7 @@ describe('who carries a forward', () => {
   });
 
   it('is the relay with the options that need it as the reason, which come with its name whatever the forward says', () => {
-    expect(verdict({ driver: 'relay', relay: { ...NO_RELAY_OPTIONS, maxConnections: 5 } })).toMatchObject({
+    expect(verdict({ driver: 'relay', relay: { maxConnections: 5 } })).toMatchObject({
       kind: 'relay',
       reason: 'RELAY_NEEDED',
       because: expect.stringMatching(/count/),
@@ -141,14 +80,14 @@ describe('who carries a forward', () => {
     ['a target on loopback that the policy names', { target: '127.0.0.1' }, /loopback/],
     ['the gateway itself, named by the policy', { target: '10.0.0.1' }, /the gateway itself/],
     ['a target of the other family', { target: '2001:db8:1::10' }, /IPv6/],
-    ['the PROXY protocol', { relay: { ...NO_RELAY_OPTIONS, proxyProtocol: 'v2' } }, /PROXY/],
-    ['a limit of connections', { relay: { ...NO_RELAY_OPTIONS, maxConnections: 5 } }, /count/],
+    ['the PROXY protocol', { relay: { proxyProtocol: 'v2' } }, /PROXY/],
+    ['a limit of connections', { relay: { maxConnections: 5 } }, /count/],
   ] as [string, Words, RegExp][])('is the relay for %s', (_, words, why) => {
     expect(verdict(words)).toMatchObject({ kind: 'relay', reason: 'RELAY_NEEDED', because: expect.stringMatching(why) });
   });
 
   it('is the relay where a kernel driver lacks what is asked for', () => {
-    const carriers = { relay: RELAY, kernel: { ...KERNEL, families: [4] as const, targets: 1 } };
+    const carriers = { relay: RELAY, kernel: { ...EVERYTHING, families: [4] as const, targets: 1 } };
     expect(verdict({ listen: { address: '2001:db8::1' }, target: '2001:db8:1::1' }, { carriers })).toMatchObject({
       kind: 'relay',
     });
@@ -193,7 +132,7 @@ describe('what the relay cannot do is refused with the reason', () => {
 
   it.each([
     ['kernel', ALONE],
-    ['relay', { kernel: KERNEL }],
+    ['relay', { kernel: EVERYTHING }],
   ] as const)('driver %s where it is not there', (driver, carriers) => {
     expect(verdict({ driver }, { carriers })).toMatchObject({ kind: 'reject', reason: 'DRIVER_NOT_AVAILABLE' });
   });
@@ -225,11 +164,11 @@ describe('what the relay cannot do is refused with the reason', () => {
   });
 
   it.each(['127.0.0.1', '10.0.0.1'])('%s as a target that the policy does not name', (target) => {
-    expect(verdict({ target, driver: 'relay' }, { policy: NO_LOCAL })).toMatchObject({
+    expect(verdict({ target, driver: 'relay' }, { policy: NO_LIMITS })).toMatchObject({
       kind: 'reject',
       violations: [{ field: 'spec.targets[0].host', description: expect.stringContaining('targets.allow') }],
     });
-    expect(verdict({ target }, { policy: NO_LOCAL })?.kind).toBe('reject');
+    expect(verdict({ target }, { policy: NO_LIMITS })?.kind).toBe('reject');
   });
 });
 
@@ -265,7 +204,7 @@ describe('what the relay is to carry', () => {
       remarks: [],
     });
     expect(found?.kind === 'relay' && found.forward).toEqual({
-      uid: uid(1),
+      uid: uidOf(1),
       generation: 1,
       key: '00000001',
       listen: {
@@ -288,7 +227,7 @@ describe('what the relay is to carry', () => {
   });
 
   it('says how the target learns the client', () => {
-    const relay = { ...NO_RELAY_OPTIONS, proxyProtocol: 'v1' } as const;
+    const relay = { proxyProtocol: 'v1' } as const;
     expect(verdict({ relay })).toMatchObject({ clientAddress: expect.stringMatching(/^by the PROXY protocol header \(v1\)/) });
     const snat = { mode: 'address', address: '10.0.0.1' } as const;
     expect(verdict({ driver: 'relay', snat })).toMatchObject({
@@ -298,23 +237,15 @@ describe('what the relay is to carry', () => {
   });
 
   it('behind every address is both families, and keeps the other family from having the port too', () => {
-    const four = entry({ driver: 'relay', listen: { address: '' } }, 1);
-    const six = entry({ target: '2001:db8:1::1', listen: { address: '2001:db8::1' } }, 2);
-    const [first, second] = verdicts([four, six]);
+    const four = wanted({ driver: 'relay', listen: { address: '' } }, 1);
+    const six = wanted({ target: '2001:db8:1::1', listen: { address: '2001:db8::1' } }, 2);
+    const [first, second] = [...planned([four, six]).judgements].map((j) => j.verdict);
     expect(first).toMatchObject({ kind: 'relay', forward: { listen: { families: [4, 6] } } });
     expect(second).toMatchObject({ kind: 'reject', reason: 'LISTENER_TAKEN' });
   });
 
   it('announces an address that must be there before the relay listens', () => {
-    const planner = new Planner({ capabilities: BOTH, keyOf: (of) => of.slice(-8) });
-    const { host } = planner.plan({
-      entries: [entry({ driver: 'relay', listen: { address: '10.0.0.77', announce: true } })],
-      facts: FACTS,
-      policy: POLICY,
-      names: new Map(),
-      health: { version: 0, of: () => undefined },
-      now: 1_000,
-    });
+    const { host } = planned([wanted({ driver: 'relay', listen: { address: '10.0.0.77', announce: true } })]);
     expect(host.announced).toEqual([{ address: ip('10.0.0.77'), interface: 'lan', forwards: ['00000001'], bound: true }]);
     expect([...host.relayed]).toHaveLength(1);
   });

@@ -1,29 +1,13 @@
-import { parseTrafficSpec, type RawTrafficSpec } from '@gwctl/shared/domain/forward';
-import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
+import type { Protocol } from '@gwctl/shared/domain/forward';
+import { type TrafficWords, traffic } from '@gwctl/shared/testing/traffic';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { uidOf } from '../testing/forwards.js';
+import { LEAST } from '../testing/gateway.js';
+import { ip } from '../testing/placed.js';
 import { planForwards } from '../testing/plan-forwards.js';
 import { WantedPorts } from '../wanted-ports.js';
-import type { DesiredForward, DriverCapabilities, HostFacts, Verdict } from './types.js';
-
-const ip = (text: string): IpAddress => {
-  const parsed = parseIp(text);
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-};
-
-const CAPABILITIES: DriverCapabilities = {
-  families: [4],
-  protocols: ['tcp', 'udp'],
-  portRanges: false,
-  targets: 1,
-  affinityTargets: 0,
-  announce: false,
-  ftp: false,
-  clampMss: false,
-  egress: false,
-  kind: 'kernel',
-};
+import type { DesiredForward, HostFacts, Verdict } from './types.js';
 
 const FACTS: HostFacts = {
   interfaces: ['lo', 'wan', 'lan'],
@@ -44,59 +28,36 @@ const FACTS: HostFacts = {
   ],
 };
 
-interface Words {
+interface Words extends Omit<TrafficWords, 'listen' | 'relay' | 'allowSources'> {
   readonly address?: string;
   readonly interface?: string;
-  readonly protocol?: RawTrafficSpec['listen'] extends infer L
-    ? NonNullable<L> extends { protocol: infer P }
-      ? P
-      : never
-    : never;
+  readonly protocol?: Protocol | undefined;
   readonly ports?: [number, number];
   readonly announce?: boolean;
-  readonly targets?: RawTrafficSpec['targets'];
   readonly allow?: readonly string[];
-  readonly snat?: RawTrafficSpec['snat'];
-  readonly driver?: 'auto' | 'kernel' | 'relay';
-  readonly enabled?: boolean;
-  readonly expires?: number;
-  readonly takeover?: boolean;
 }
 
-const uid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
-
+/** By default tcp 203.0.113.10:443 to 10.0.0.10:8443. */
 function desired(words: Words = {}, n = 1): DesiredForward {
-  const [first, last] = words.ports ?? [443, 443];
-  const protocol = words.protocol ?? 'tcp';
-  const parsed = parseTrafficSpec({
+  const { address = '203.0.113.10', interface: by = '', protocol = 'tcp', ports = [443, 443], announce = false, ...rest } = words;
+  const { allow = [], ...more } = rest;
+  const spec = traffic({
     listen: {
-      address: words.address ?? '203.0.113.10',
-      interface: words.interface ?? '',
+      address,
+      interface: by,
       protocol,
-      ...(protocol === 'all' ? {} : { ports: { first, last } }),
-      announce: words.announce ?? false,
+      announce,
+      ...(protocol === 'all' ? {} : { ports: { first: ports[0], last: ports[1] } }),
     },
-    targets: words.targets ?? [{ host: '10.0.0.10', port: 8443, weight: 1 }],
-    allowSources: words.allow ?? [],
-    snat: words.snat,
-    driver: words.driver ?? 'auto',
-    onChange: 'drain',
-    enabled: words.enabled ?? true,
-    expires: words.expires,
-    takeover: words.takeover ?? false,
-    affinity: 'none',
-    helper: 'auto',
-    clampMss: false,
+    targets: [{ host: '10.0.0.10', port: 8443, weight: 1 }],
+    allowSources: allow,
+    ...more,
   });
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  return { uid: uid(n), generation: 3, name: `forward-${n}`, spec: parsed.value };
+  return { uid: uidOf(n), generation: 3, name: `forward-${n}`, spec };
 }
 
-/** Keys that are as long as real ones and differ as uids do. */
-const keyOf = (of: string) => of.slice(-8);
-const plan = (all: readonly DesiredForward[], facts = FACTS) =>
-  planForwards({ desired: all, facts, now: 1_000, capabilities: CAPABILITIES, keyOf });
-const verdict = (words: Words): Verdict | undefined => plan([desired(words)]).verdicts.get(uid(1));
+const plan = (all: readonly DesiredForward[], facts = FACTS) => planForwards({ desired: all, facts, capabilities: LEAST });
+const verdict = (words: Words): Verdict | undefined => plan([desired(words)]).verdicts.get(uidOf(1));
 
 describe('a forward that can be carried', () => {
   it('is placed with everything resolved', () => {
@@ -107,7 +68,7 @@ describe('a forward that can be carried', () => {
       addresses: [{ address: ip('10.0.0.10'), port: 8443, weight: 1 }],
       remarks: [],
       forward: {
-        uid: uid(1),
+        uid: uidOf(1),
         generation: 3,
         key: '00000001',
         family: 4,
@@ -137,7 +98,7 @@ describe('a forward that can be carried', () => {
 
   it('takes over sshd only when it says so; nobody else is then protected from it', () => {
     const { host, verdicts } = plan([desired({ ports: [22, 22], takeover: true })]);
-    expect([verdicts.get(uid(1))?.kind, host.protected.map((p) => p.kind)]).toEqual(['place', ['control']]);
+    expect([verdicts.get(uidOf(1))?.kind, host.protected.map((p) => p.kind)]).toEqual(['place', ['control']]);
   });
 
   it.each([
@@ -206,7 +167,7 @@ describe('several forwards', () => {
       desired({ ports: [81, 81] }, 3),
     ]);
     expect([...verdicts].map(([, v]) => v.kind)).toEqual(['place', 'reject', 'place']);
-    expect(host.forwards.map((f) => f.uid)).toEqual([uid(1), uid(3)]);
+    expect(host.forwards.map((f) => f.uid)).toEqual([uidOf(1), uidOf(3)]);
   });
 
   it('of two for one listener the later uid is refused, whatever the order', () => {
@@ -226,7 +187,7 @@ describe('several forwards', () => {
   it('one that is refused, disabled or expired takes no listener', () => {
     for (const words of [{ interface: 'eth9' }, { enabled: false }, { expires: 1_000 }]) {
       const { verdicts } = plan([desired(words, 1), desired({}, 2)]);
-      expect(verdicts.get(uid(2))?.kind).toBe('place');
+      expect(verdicts.get(uidOf(2))?.kind).toBe('place');
     }
     expect(verdict({ expires: 1_001 })?.kind).toBe('place');
     expect([verdict({ enabled: false })?.kind, verdict({ expires: 999 })?.kind]).toEqual(['disabled', 'expired']);
@@ -236,11 +197,10 @@ describe('several forwards', () => {
     const { verdicts } = planForwards({
       desired: [desired({}, 1), desired({ ports: [80, 80] }, 2)],
       facts: FACTS,
-      now: 0,
-      capabilities: CAPABILITIES,
+      capabilities: LEAST,
       keyOf: () => 'cafecafe',
     });
-    expect(verdicts.get(uid(2))).toMatchObject({ reason: 'KEY_COLLISION' });
+    expect(verdicts.get(uidOf(2))).toMatchObject({ reason: 'KEY_COLLISION' });
   });
 
   it('every one has exactly one verdict, and no listener is carried twice', () => {

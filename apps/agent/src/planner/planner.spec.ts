@@ -1,80 +1,37 @@
-import { type AllowSource, parseTrafficSpec } from '@gwctl/shared/domain/forward';
+import type { AllowSource } from '@gwctl/shared/domain/forward';
+import { type TrafficWords, traffic } from '@gwctl/shared/testing/traffic';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { uidOf } from '../testing/forwards.js';
+import { EVERYTHING, FACTS } from '../testing/gateway.js';
 import { ip } from '../testing/placed.js';
-import { type PlanInput, Planner, type PolicyCheck } from './planner.js';
-import type { Health, HostFacts, Planned, ReadEntry, Resolution } from './types.js';
+import { keyOf, NO_LIMITS } from '../testing/plan-forwards.js';
+import { type PlanInput, Planner } from './planner.js';
+import type { Health, Planned, ReadEntry, Resolution } from './types.js';
 
-const CAPABILITIES = {
-  families: [4, 6],
-  protocols: ['tcp', 'udp', 'tcp+udp', 'all'],
-  portRanges: true,
-  targets: 64,
-  affinityTargets: 16,
-  announce: true,
-  ftp: true,
-  clampMss: true,
-  egress: true,
-  kind: 'kernel',
-} as const;
-
-const FACTS: HostFacts = {
-  interfaces: ['wan', 'lan'],
-  addresses: [
-    { address: ip('198.51.100.1'), prefix: 24, interface: 'wan' },
-    { address: ip('10.0.0.1'), prefix: 24, interface: 'lan' },
-    { address: ip('2001:db8::1'), prefix: 64, interface: 'wan' },
-  ],
-  sockets: [],
-  protected: [{ kind: 'ssh', protocol: 'tcp', port: 22, reason: "the gateway's own sshd" }],
-};
-
-const POLICY: PolicyCheck = {
-  forward: () => [],
-  egress: () => [],
-  permits: () => true,
-  permitsLocal: () => false,
-  maxForwards: 50_000,
-};
-const uid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
-const keyOf = (of: string) => of.slice(-8);
-
-interface Words {
+interface Words extends Pick<TrafficWords, 'affinity' | 'helper' | 'enabled' | 'expires'> {
   readonly address?: string;
   readonly protocol?: 'tcp' | 'udp' | 'tcp+udp' | 'all';
   readonly ports?: readonly [number, number];
   readonly announce?: boolean;
   readonly targets?: readonly { host: string; port: number; weight?: number }[];
   readonly allow?: readonly string[];
-  readonly affinity?: 'none' | 'client';
-  readonly helper?: 'auto' | 'none' | 'ftp';
-  readonly enabled?: boolean;
-  readonly expires?: number;
 }
 
+/** By default tcp 198.51.100.1:443 to the same port of 10.0.0.10. */
 function forward(n: number, words: Words = {}): ReadEntry {
-  const { protocol = 'tcp', ports = [443, 443] } = words;
-  const spec = parseTrafficSpec({
-    listen: {
-      address: words.address ?? '198.51.100.1',
-      interface: '',
-      protocol,
-      ...(protocol === 'all' ? {} : { ports: { first: ports[0], last: ports[1] } }),
-      announce: words.announce ?? false,
-    },
-    targets: (words.targets ?? [{ host: '10.0.0.10', port: 0 }]).map((t) => ({ weight: 1, ...t })),
-    allowSources: words.allow ?? [],
-    driver: 'auto',
-    onChange: 'drain',
-    enabled: words.enabled ?? true,
+  const { address = '198.51.100.1', protocol = 'tcp', ports = [443, 443], announce = false } = words;
+  const { targets = [{ host: '10.0.0.10', port: 0 }], allow = [], affinity = 'none', helper = 'auto', enabled = true } = words;
+  const spec = traffic({
+    listen: { address, protocol, announce, ...(protocol === 'all' ? {} : { ports: { first: ports[0], last: ports[1] } }) },
+    targets: targets.map((t) => ({ weight: 1, ...t })),
+    allowSources: allow,
+    affinity,
+    helper,
+    enabled,
     expires: words.expires,
-    takeover: false,
-    affinity: words.affinity ?? 'none',
-    helper: words.helper ?? 'auto',
-    clampMss: false,
   });
-  if (!spec.ok) throw new Error(JSON.stringify(spec.error));
-  return { kind: 'forward', uid: uid(n), forward: { uid: uid(n), generation: 1, name: `f${n}`, spec: spec.value } };
+  return { kind: 'forward', uid: uidOf(n), forward: { uid: uidOf(n), generation: 1, name: `f${n}`, spec } };
 }
 
 const answer = (...addresses: string[]): Resolution => ({ addresses: addresses.map(ip), fresh: true, answered: 0 });
@@ -83,7 +40,7 @@ function input(entries: readonly ReadEntry[], more: Partial<PlanInput> = {}): Pl
   return {
     entries: [...entries].sort((a, b) => (a.uid < b.uid ? -1 : 1)),
     facts: FACTS,
-    policy: POLICY,
+    policy: NO_LIMITS,
     names: new Map(),
     health: { version: 0, of: () => undefined },
     now: 1000,
@@ -91,7 +48,7 @@ function input(entries: readonly ReadEntry[], more: Partial<PlanInput> = {}): Pl
   };
 }
 
-const make = () => new Planner({ capabilities: { kernel: CAPABILITIES }, keyOf });
+const make = () => new Planner({ capabilities: { kernel: EVERYTHING }, keyOf });
 const only = (entry: ReadEntry, more: Partial<PlanInput> = {}) =>
   make()
     .plan(input([entry], more))
@@ -140,7 +97,7 @@ describe('names', () => {
   });
 
   it('are bound by the policy of the gateway', () => {
-    const policy = { ...POLICY, permits: (a: { text: string }) => a.text !== '10.0.0.11' };
+    const policy = { ...NO_LIMITS, permits: (a: { text: string }) => a.text !== '10.0.0.11' };
     const { forward: f } = placed(entry, { ...named(answer('10.0.0.10', '10.0.0.11')), policy });
     expect(f.targets.map((t) => t.address.text)).toEqual(['10.0.0.10']);
   });
@@ -275,7 +232,7 @@ describe('a planner that remembers', () => {
 
   it('gives the second of two with the same key its next, and that back when it may', () => {
     const planner = new Planner({
-      capabilities: { kernel: CAPABILITIES },
+      capabilities: { kernel: EVERYTHING },
       keyOf: (of, attempt = 0) => `${attempt}${of.slice(-1) === '9' ? of.slice(-7) : 'cafe123'}`,
     });
     const [one, two, other] = [1, 2, 9].map((n) => forward(n, { ports: [1000 + n, 1000 + n] })) as [

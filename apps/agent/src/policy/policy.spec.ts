@@ -5,9 +5,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { readEntry } from '../desired/entry-codec.js';
-import { Planner } from '../planner/planner.js';
 import { entry, uidOf } from '../testing/forwards.js';
 import { ip } from '../testing/placed.js';
+import { planForwards } from '../testing/plan-forwards.js';
 import { NO_POLICY, type Policy, parsePolicy, policyCheck } from './policy.js';
 import { readPolicy } from './policy-file.js';
 
@@ -27,27 +27,8 @@ const refused = (policy: string, ...forwards: ReturnType<typeof forward>[]) => {
 
 /** As the planner applies it, by uid. */
 function refusals(policy: Policy, forwards: readonly ReturnType<typeof forward>[]): [string, string[]][] {
-  const entries = [...forwards].sort((a, b) => (a.uid < b.uid ? -1 : 1));
-  const capabilities = {
-    families: [4],
-    protocols: ['tcp', 'udp', 'tcp+udp', 'all'],
-    portRanges: true,
-    targets: 64,
-    affinityTargets: 64,
-    announce: true,
-    ftp: true,
-    clampMss: true,
-    egress: true,
-    kind: 'kernel',
-  } as const;
-  const { judgements } = new Planner({ capabilities: { kernel: capabilities }, keyOf: (uid) => uid }).plan({
-    entries: entries.map((f) => ({ kind: 'forward', uid: f.uid, forward: f })),
-    facts: { addresses: [], interfaces: ['wan0', 'lan0'], sockets: [], protected: [] },
-    policy: policyCheck(policy),
-    names: new Map(),
-    health: { version: 0, of: () => undefined },
-    now: 0,
-  });
+  const facts = { addresses: [], interfaces: ['wan0', 'lan0'], sockets: [], protected: [] };
+  const { judgements } = planForwards({ desired: forwards, facts, policy: policyCheck(policy) });
   return judgements.flatMap(({ uid, verdict }) =>
     verdict.kind === 'reject' && verdict.reason === 'POLICY' ? [[uid, verdict.violations.map((v) => v.field)]] : [],
   );

@@ -1,15 +1,10 @@
-import { type IpAddress, parseIp } from '@gwctl/shared/domain/ip';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../testing/fake-clock.js';
+import { ip } from '../testing/placed.js';
 import { HealthBook } from './health-book.js';
 import { FakeProber } from './prober.fake.js';
 
-const ip = (text: string): IpAddress => {
-  const parsed = parseIp(text);
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-};
 const WEB = '10.0.0.1 80';
 const OTHER = '10.0.0.2 80';
 

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
-import { parseIp } from '@gwctl/shared/domain/ip';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.js';
 import { handshakeSockets } from '../system/handshake-sockets.js';
+import { ip } from '../testing/placed.js';
 import { HandshakeProber } from './handshake-prober.js';
 import { outcomeOf, type Prober, TcpProber } from './prober.js';
 
@@ -12,11 +12,6 @@ const sockets = handshakeSockets();
 const handshake = (timeoutMs?: number): Prober =>
   new HandshakeProber({ clock: systemClock, sockets, ...(timeoutMs && { timeoutMs }) });
 const tcp = (timeoutMs?: number): Prober => new TcpProber({ clock: systemClock, ...(timeoutMs && { timeoutMs }) });
-const ip = (text: string) => {
-  const parsed = parseIp(text);
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-};
 
 const HANGING = `
   const { parentPort } = require('node:worker_threads');

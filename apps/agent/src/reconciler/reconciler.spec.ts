@@ -1,5 +1,4 @@
 import { DEFAULT_SETTINGS } from '@gwctl/shared/domain/gateway-settings';
-import { parseIp } from '@gwctl/shared/domain/ip';
 import type { Violation } from '@gwctl/shared/domain/result';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -12,14 +11,10 @@ import { Conditions } from '../status/conditions.js';
 import { FakeClock, settle } from '../testing/fake-clock.js';
 import { FakeDriver } from '../testing/fake-driver.js';
 import { EPOCH, entry, uidOf } from '../testing/forwards.js';
+import { ip } from '../testing/placed.js';
+import { keyOf, NO_LIMITS } from '../testing/plan-forwards.js';
 import type { AgentEvent } from './placement-status.js';
 import { Reconciler } from './reconciler.js';
-
-const address = (text: string) => {
-  const ip = parseIp(text);
-  if (!ip.ok) throw new Error(ip.error);
-  return ip.value;
-};
 
 const NO_NAMES = new Map();
 
@@ -28,7 +23,7 @@ function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
   const driver = options.driver ?? new FakeDriver({ watched: options.watched ?? true });
   const sockets: LocalSocket[] = [];
   const facts: HostFacts = {
-    addresses: [{ address: address('192.0.2.1'), prefix: 24, interface: 'eth0' }],
+    addresses: [{ address: ip('192.0.2.1'), prefix: 24, interface: 'eth0' }],
     interfaces: ['eth0'],
     sockets,
     protected: [],
@@ -39,18 +34,12 @@ function makeWorld(options: { watched?: boolean; driver?: FakeDriver } = {}) {
   const forbidden = new Map<string, Violation[]>();
   const listeners: (() => void)[] = [];
   let view: DesiredView = { complete: false, epoch: '', revision: 0, entries: [], settings: DEFAULT_SETTINGS };
-  const policy: PolicyCheck = {
-    forward: ({ uid }) => forbidden.get(uid) ?? [],
-    egress: () => [],
-    permits: () => true,
-    permitsLocal: () => false,
-    maxForwards: 50_000,
-  };
+  const policy: PolicyCheck = { ...NO_LIMITS, forward: ({ uid }) => forbidden.get(uid) ?? [] };
   const reconciler = new Reconciler({
     driver,
     planner: {
       facts: async () => ({ ...facts, sockets: [...sockets] }),
-      make: (carried) => new Planner({ capabilities: { kernel: driver.capabilities }, keyOf: (uid) => uid.slice(-8), carried }),
+      make: (carried) => new Planner({ capabilities: { kernel: driver.capabilities }, keyOf, carried }),
       policy: () => policy,
     },
     lookups: {

@@ -1,5 +1,6 @@
 import type { Detection, DriftFound, Driver, DriverCondition, Plan, Step } from '../drivers/driver.js';
 import type { HostDesired } from '../planner/types.js';
+import { LEAST } from './gateway.js';
 
 type Objects = ReadonlyMap<string, { readonly uid: string; readonly text: string }>;
 
@@ -13,18 +14,7 @@ interface FakeStep extends Step {
 /** A driver whose kernel is a map, with one object per forward. Steps take effect one by one, so that a plan can fail half-way. */
 export class FakeDriver implements Driver<Objects, Objects, FakeStep> {
   readonly name = 'iptables-nft';
-  readonly capabilities = {
-    families: [4],
-    protocols: ['tcp', 'udp'],
-    portRanges: false,
-    targets: 1,
-    affinityTargets: 0,
-    announce: false,
-    ftp: false,
-    clampMss: false,
-    egress: false,
-    kind: 'kernel',
-  } as const;
+  readonly capabilities = LEAST;
   /** What the host holds. Tests change it as a stranger would. */
   readonly kernel = new Map<string, { uid: string; text: string }>();
   /** Uids that the kernel refuses. */

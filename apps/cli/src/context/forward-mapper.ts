@@ -8,7 +8,7 @@ import type {
 } from '@gwctl/proto/gwctl/v1/forward_pb';
 import type { RelayOptions as WireRelayOptions } from '@gwctl/proto/gwctl/v1/types_pb';
 import type { Placing } from '@gwctl/shared/domain/forward';
-import { wireTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
+import { wireRelayOptions, wireTrafficSpec } from '@gwctl/shared/wire/traffic-spec';
 import {
   affinityWords,
   driverWords,
@@ -177,14 +177,7 @@ export function fromChanges(name: string, changes: ForwardChanges): MessageInitS
       ...(changes.helper ? { helper: helperWords.toWire(changes.helper) } : {}),
       clampMss: changes.clampMss ?? false,
       ...(healthCheck ? { healthCheck: { mode: healthCheckWords.toWire(healthCheck.mode), port: healthCheck.port ?? 0 } } : {}),
-      relay: {
-        proxyProtocol: proxyProtocolWords.toWire(changes.proxyProtocol ?? 'none'),
-        connectTimeoutSeconds: changes.connectTimeout ?? 0,
-        tcpIdleTimeoutSeconds: changes.tcpIdleTimeout ?? 0,
-        udpIdleTimeoutSeconds: changes.udpIdleTimeout ?? 0,
-        maxConnections: changes.maxConnections ?? 0,
-        maxConnectionsPerClient: changes.maxConnectionsPerClient ?? 0,
-      },
+      relay: wireRelayOptions(changes),
     },
   };
 }

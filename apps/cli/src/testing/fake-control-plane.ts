@@ -79,6 +79,13 @@ export class FakeControlPlane {
     return this.server.calls.filter((c) => c.method === method).map((c) => c.request as T);
   }
 
+  /** The last of them. @throws Error where there was none */
+  lastRequest<T>(method: string): T {
+    const last = this.requestsOf<T>(method).at(-1);
+    if (last === undefined) throw new Error(`${method} was not asked`);
+    return last;
+  }
+
   /** A gateway with an agent that is there. */
   addGateway(name: string, labels: Record<string, string> = {}): Gateway {
     const gateway = create(GatewaySchema, {

@@ -43,6 +43,9 @@ export class TestClock implements Clock {
   }
 }
 
+/** Adds the forward web on gw1. */
+export const ADD = 'forward add web --gateway gw1 --listen 192.0.2.1:8080 --target 198.51.100.2:80';
+
 export interface Result {
   readonly code: number;
   readonly stdout: string;

@@ -4,7 +4,7 @@ import { ConditionSchema, ConditionStatus, FieldViolationSchema, PlacementState 
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeControlPlane } from '../testing/fake-control-plane.js';
-import { Sandbox } from '../testing/run.js';
+import { ADD, Sandbox } from '../testing/run.js';
 
 let fake: FakeControlPlane;
 let sandbox: Sandbox;
@@ -20,8 +20,6 @@ afterEach(async () => {
   fake.stop();
   await sandbox.remove();
 });
-
-const ADD = 'forward add web --gateway gw1 --listen 192.0.2.1:8080 --target 198.51.100.2:80';
 
 /** Starts a command and comes back once it watches. */
 async function watching(words: string, method = 'WatchForward') {

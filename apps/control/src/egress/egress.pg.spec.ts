@@ -4,9 +4,10 @@ import { EventService } from '@gwctl/proto/gwctl/v1/event_pb';
 import { ForwardService } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { GatewayService } from '@gwctl/proto/gwctl/v1/gateway_pb';
 import { PlacementState, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startControl, type TestControl } from '../testing/control.js';
+import { describe, expect, it } from 'vitest';
+import type { TestControl } from '../testing/control.js';
 import { forwardOf } from '../testing/requests.js';
+import { useGateways } from '../testing/use-gateways.js';
 
 const { createEgress, getEgress, listEgresses, updateEgress, deleteEgress, watchEgress } = EgressService.method;
 
@@ -20,24 +21,14 @@ const egressOf = (name: string, gateway: string, source: string, spec: object = 
 describe('egresses', () => {
   let control: TestControl;
   let gateway = '';
-  let gateways = 0;
-  beforeAll(async () => {
-    control = await startControl();
-  });
-  afterAll(() => control.close());
-  beforeEach(async () => {
-    gateway = `gw-${++gateways}`;
-    await control.call(GatewayService.method.createGateway, { gateway: { name: gateway } });
-  });
+  const { named, counts } = useGateways(
+    (both) => {
+      ({ control, gateway } = both);
+    },
+    ['egresses', 'placements', 'egress_sources', 'changes', 'audit_entries', 'request_ids'],
+  );
 
   const create = (egress: EgressInit, more: object = {}) => control.call(createEgress, { egress, ...more });
-  const named = (n: string) => `${gateway}-${n}`;
-  const counts = async () => {
-    const tables = ['egresses', 'placements', 'egress_sources', 'changes', 'audit_entries', 'request_ids'];
-    const select = tables.map((t) => `(SELECT count(*)::int FROM ${t}) AS ${t}`).join(', ');
-    return (await control.database.sql.query(`SELECT ${select}, (SELECT sum(revision)::int FROM desired_states) AS revisions`))
-      .rows[0];
-  };
 
   it('makes one in canonical form, placed at a revision, with its audit entry', async () => {
     const made = await create({

@@ -3,10 +3,11 @@ import type { ForwardSchema } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { Protocol } from '@gwctl/proto/gwctl/v1/types_pb';
 
 export type ForwardInit = MessageInitShape<typeof ForwardSchema>;
-type SpecInit = NonNullable<ForwardInit['spec']>;
+export type SpecInit = Omit<NonNullable<ForwardInit['spec']>, '$typeName'>;
+export type ListenInit = NonNullable<SpecInit['listen']>;
 
 /** A forward that is accepted as it stands: a TCP port of every address of the gateway. */
-export const forwardOf = (name: string, gateway: string, port: number, spec: Omit<SpecInit, '$typeName'> = {}): ForwardInit => ({
+export const forwardOf = (name: string, gateway: string, port: number, spec: SpecInit = {}): ForwardInit => ({
   name,
   spec: {
     on: { case: 'gateway', value: gateway },
@@ -16,3 +17,13 @@ export const forwardOf = (name: string, gateway: string, port: number, spec: Omi
     ...(spec as object),
   },
 });
+
+/** A listener of TCP. */
+export const tcp = (port: number, address = '', last = port): ListenInit => ({
+  address,
+  protocol: Protocol.TCP,
+  ports: { first: port, last },
+});
+
+/** A listener of everything that comes to an address. */
+export const everything = (address: string): ListenInit => ({ address, protocol: Protocol.ALL });

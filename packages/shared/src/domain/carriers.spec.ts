@@ -1,48 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type TrafficWords, traffic } from '../testing/traffic.js';
 import { carrierViolations, familiesOf, isLoopback, kernelCannot, LOOPBACK, needsRelay, relayCannot } from './carriers.js';
-import { type DriverChoice, parseTrafficSpec, type RawTrafficSpec, type TrafficSpec } from './forward.js';
+import type { DriverChoice } from './forward.js';
 import { contains, parseIp } from './ip.js';
 
-const NOTHING = {
-  proxyProtocol: 'none',
-  connectTimeout: 0,
-  tcpIdleTimeout: 0,
-  udpIdleTimeout: 0,
-  maxConnections: 0,
-  maxConnectionsPerClient: 0,
-} as const;
-
-type Change = Partial<Omit<RawTrafficSpec, 'listen' | 'relay'>> & {
-  readonly listen?: Partial<NonNullable<RawTrafficSpec['listen']>>;
-  readonly relay?: Partial<NonNullable<RawTrafficSpec['relay']>>;
-};
-
-function spec({ listen, relay, ...more }: Change = {}): TrafficSpec {
-  const parsed = parseTrafficSpec({
-    listen: { address: '192.0.2.1', interface: '', protocol: 'tcp', ports: { first: 80, last: 80 }, announce: false, ...listen },
-    targets: [to('198.51.100.2')],
-    allowSources: [],
-    driver: 'auto',
-    onChange: 'drain',
-    enabled: true,
-    takeover: false,
-    affinity: 'none',
-    helper: 'auto',
-    clampMss: false,
-    ...more,
-    relay: { ...NOTHING, ...relay },
-  });
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  return parsed.value;
-}
-
 const to = (host: string) => ({ host, port: 80, weight: 1 });
-const all = { listen: { protocol: 'all', ports: undefined }, targets: [{ host: '198.51.100.2', port: 0, weight: 1 }] } as const;
+const all = { listen: { protocol: 'all' }, targets: [{ host: '198.51.100.2', port: 0, weight: 1 }] } as const;
 const fields = (violations: readonly { readonly field: string }[]) => violations.map((v) => v.field);
 
 /** What only the relay can do, and which field says so. */
-const FOR_THE_RELAY: readonly [string, Change, string][] = [
+const FOR_THE_RELAY: readonly [string, TrafficWords, string][] = [
   ['a loopback listener', { listen: { address: '127.0.0.1' } }, 'listen.address'],
   ['a loopback target', { targets: [to('198.51.100.2'), to('127.0.0.9')] }, 'targets[1].host'],
   ['an IPv6 loopback target', { listen: { address: '2001:db8::1' }, targets: [to('::1')] }, 'targets[0].host'],
@@ -57,7 +25,7 @@ const FOR_THE_RELAY: readonly [string, Change, string][] = [
 ];
 
 /** What only the kernel can do. */
-const FOR_THE_KERNEL: readonly [string, Change, string][] = [
+const FOR_THE_KERNEL: readonly [string, TrafficWords, string][] = [
   ['a whole address', all, 'listen.protocol'],
   ["the client's own address", { snat: { mode: 'none', address: '' } }, 'snat.mode'],
   ['FTP', { helper: 'ftp' }, 'helper'],
@@ -68,29 +36,29 @@ const FOR_THE_KERNEL: readonly [string, Change, string][] = [
 describe('who can carry a forward', () => {
   it('is both for the ordinary one', () => {
     for (const driver of ['auto', 'kernel', 'relay'] as const) {
-      const plain = spec({ driver });
+      const plain = traffic({ driver });
       expect([...kernelCannot(plain), ...relayCannot(plain), ...carrierViolations(plain)]).toEqual([]);
     }
   });
 
   it.each(FOR_THE_RELAY)('is the relay alone for %s', (_, change, field) => {
-    expect(fields(kernelCannot(spec(change)))).toEqual([field]);
-    expect(relayCannot(spec(change))).toEqual([]);
+    expect(fields(kernelCannot(traffic(change)))).toEqual([field]);
+    expect(relayCannot(traffic(change))).toEqual([]);
     for (const driver of ['auto', 'relay'] as const) {
-      expect(carrierViolations(spec({ ...change, driver }))).toEqual([]);
-      expect(needsRelay(spec({ ...change, driver }))).toBe(true);
+      expect(carrierViolations(traffic({ ...change, driver }))).toEqual([]);
+      expect(needsRelay(traffic({ ...change, driver }))).toBe(true);
     }
-    const refused = carrierViolations(spec({ ...change, driver: 'kernel' }), 'spec.');
+    const refused = carrierViolations(traffic({ ...change, driver: 'kernel' }), 'spec.');
     expect(fields(refused)).toEqual([`spec.${field}`]);
     expect(refused[0]?.description).toMatch(/; use driver auto or relay$/);
   });
 
   it.each(FOR_THE_KERNEL)('is the kernel alone for %s', (_, change, field) => {
-    expect(kernelCannot(spec(change))).toEqual([]);
-    expect(fields(relayCannot(spec(change)))).toEqual([field]);
-    for (const driver of ['auto', 'kernel'] as const) expect(carrierViolations(spec({ ...change, driver }))).toEqual([]);
-    expect(needsRelay(spec(change))).toBe(false);
-    const refused = carrierViolations(spec({ ...change, driver: 'relay' }), 'spec.');
+    expect(kernelCannot(traffic(change))).toEqual([]);
+    expect(fields(relayCannot(traffic(change)))).toEqual([field]);
+    for (const driver of ['auto', 'kernel'] as const) expect(carrierViolations(traffic({ ...change, driver }))).toEqual([]);
+    expect(needsRelay(traffic(change))).toBe(false);
+    const refused = carrierViolations(traffic({ ...change, driver: 'relay' }), 'spec.');
     expect(fields(refused)).toEqual([`spec.${field}`]);
     expect(refused[0]?.description).toMatch(/; use driver auto or kernel$/);
   });
@@ -101,26 +69,26 @@ describe('who can carry a forward', () => {
       // A lowered segment size and FTP are of TCP, one of the time-outs is of UDP.
       if (one.listen?.protocol === 'udp' && (other.clampMss || other.helper)) return;
       const both = { ...one, ...other };
-      expect(fields(carrierViolations(spec(both), 'spec.'))).toEqual([`spec.${forRelay}`, `spec.${forKernel}`]);
+      expect(fields(carrierViolations(traffic(both), 'spec.'))).toEqual([`spec.${forRelay}`, `spec.${forKernel}`]);
       // Another driver would not do either, so none is advised.
       for (const driver of ['kernel', 'relay'] as const)
-        for (const { description } of carrierViolations(spec({ ...both, driver })))
+        for (const { description } of carrierViolations(traffic({ ...both, driver })))
           expect(description).toMatch(/; leave it out$/);
     },
   );
 
   it('says what is between an address and another', () => {
-    expect(kernelCannot(spec({ targets: [to('2001:db8::2')] }))[0]?.description).toBe(
+    expect(kernelCannot(traffic({ targets: [to('2001:db8::2')] }))[0]?.description).toBe(
       '2001:db8::2 is IPv6 and the listener IPv4, between which the kernel does not translate',
     );
-    expect(kernelCannot(spec({ listen: { address: '' }, targets: [to('10.0.0.1'), to('2001:db8::2')] }))[0]?.description).toBe(
+    expect(kernelCannot(traffic({ listen: { address: '' }, targets: [to('10.0.0.1'), to('2001:db8::2')] }))[0]?.description).toBe(
       '2001:db8::2 is IPv6 and another target IPv4, between which the kernel does not translate',
     );
   });
 });
 
 describe('the families of a listener', () => {
-  it.each<[string, Change, readonly number[]]>([
+  it.each<[string, TrafficWords, readonly number[]]>([
     ['an address', {}, [4]],
     ['an IPv6 address with an IPv4 target', { listen: { address: '2001:db8::1' } }, [6]],
     ['every address, carried by the kernel', { listen: { address: '' }, targets: [to('2001:db8::1')] }, [6]],
@@ -129,7 +97,7 @@ describe('the families of a listener', () => {
     ['every address, where only the relay can', { listen: { address: '' }, targets: [to('127.0.0.1')] }, [4, 6]],
     ['every address, where only the kernel may', { listen: { address: '' }, targets: [to('127.0.0.1')], driver: 'kernel' }, [4]],
   ])('for %s', (_, change, families) => {
-    expect(familiesOf(spec(change))).toEqual(families);
+    expect(familiesOf(traffic(change))).toEqual(families);
   });
 });
 
@@ -159,7 +127,7 @@ it('every driver of every forward is either carried or refused with reasons', ()
   fc.assert(
     fc.property(change, ({ one, other, driver }) => {
       if (one.listen?.protocol === 'udp' && ('clampMss' in other || 'helper' in other)) return;
-      const s = spec({ ...one, ...other, driver });
+      const s = traffic({ ...one, ...other, driver });
       const carried = needsRelay(s) ? relayCannot(s).length === 0 : kernelCannot(s).length === 0;
       expect(carrierViolations(s).length === 0).toBe(carried);
     }),

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { rawTraffic, relayOptions } from '../testing/traffic.js';
 import {
   formatListener,
   type Listener,
@@ -10,27 +11,13 @@ import {
 } from './forward.js';
 import { parseIp } from './ip.js';
 import { MAX_LABELS, parseDnsName, parseInterface, parseLabels, parseName, parseText } from './names.js';
-import type { RawRelayOptions } from './relay-options.js';
 
-const good: RawTrafficSpec = {
-  listen: {
-    address: '192.168.1.10',
-    interface: 'enp1s0',
-    protocol: 'tcp',
-    ports: { first: 10022, last: 10022 },
-    announce: false,
-  },
+const good = rawTraffic({
+  listen: { address: '192.168.1.10', interface: 'enp1s0', ports: { first: 10022, last: 10022 } },
   targets: [{ host: '192.168.2.122', port: 10022, weight: 1 }],
   allowSources: ['192.168.1.0/24'],
   snat: { mode: 'auto', address: '' },
-  driver: 'auto',
-  onChange: 'drain',
-  enabled: true,
-  takeover: false,
-  affinity: 'none',
-  helper: 'auto',
-  clampMss: false,
-};
+});
 
 const fieldsOf = (raw: RawTrafficSpec) => {
   const parsed = parseTrafficSpec(raw, 'spec.');
@@ -51,15 +38,6 @@ const all: RawTrafficSpec = {
 
 const target = (host: string) => ({ host, port: 80, weight: 1 });
 const PROXY = 'spec.relay.proxy_protocol';
-const relay = (options: Partial<RawRelayOptions>): RawRelayOptions => ({
-  proxyProtocol: 'none',
-  connectTimeout: 0,
-  tcpIdleTimeout: 0,
-  udpIdleTimeout: 0,
-  maxConnections: 0,
-  maxConnectionsPerClient: 0,
-  ...options,
-});
 
 describe('parseTrafficSpec', () => {
   it('takes the example of the design', () => {
@@ -119,22 +97,22 @@ describe('parseTrafficSpec', () => {
       ['spec.snat.address'],
     ],
     ['an announced loopback address', listen({ address: '127.0.0.1', announce: true }), ['spec.listen.announce']],
-    ['an unknown version of the PROXY protocol', { ...good, relay: relay({ proxyProtocol: undefined }) }, [PROXY]],
-    ['version 1 of the PROXY protocol for UDP', { ...udp, relay: relay({ proxyProtocol: 'v1' }) }, [PROXY]],
+    ['an unknown version of the PROXY protocol', { ...good, relay: relayOptions({ proxyProtocol: undefined }) }, [PROXY]],
+    ['version 1 of the PROXY protocol for UDP', { ...udp, relay: relayOptions({ proxyProtocol: 'v1' }) }, [PROXY]],
     [
       'times and limits beyond what is allowed',
       {
         ...good,
-        relay: relay({ connectTimeout: 301, tcpIdleTimeout: -1, maxConnections: 1_000_001, maxConnectionsPerClient: 0.5 }),
+        relay: relayOptions({ connectTimeout: 301, tcpIdleTimeout: -1, maxConnections: 1_000_001, maxConnectionsPerClient: 0.5 }),
       },
       ['connect_timeout_seconds', 'tcp_idle_timeout_seconds', 'max_connections', 'max_connections_per_client'].map(
         (f) => `spec.relay.${f}`,
       ),
     ],
-    ['times of UDP for TCP', { ...good, relay: relay({ udpIdleTimeout: 9 }) }, ['spec.relay.udp_idle_timeout_seconds']],
+    ['times of UDP for TCP', { ...good, relay: relayOptions({ udpIdleTimeout: 9 }) }, ['spec.relay.udp_idle_timeout_seconds']],
     [
       'times of TCP for UDP',
-      { ...udp, relay: relay({ connectTimeout: 9, tcpIdleTimeout: 9 }) },
+      { ...udp, relay: relayOptions({ connectTimeout: 9, tcpIdleTimeout: 9 }) },
       ['spec.relay.connect_timeout_seconds', 'spec.relay.tcp_idle_timeout_seconds'],
     ],
     ['lower segments of UDP', { ...udp, clampMss: true }, ['spec.clamp_mss']],
@@ -192,12 +170,12 @@ describe('parseTrafficSpec', () => {
     ],
     [
       'the same where only the relay can carry it',
-      { ...listen({ address: '' }), relay: relay({ proxyProtocol: 'v2' }), allowSources: ['10.0.0.0/8', '2001:db8::/32'] },
+      { ...listen({ address: '' }), relay: relayOptions({ proxyProtocol: 'v2' }), allowSources: ['10.0.0.0/8', '2001:db8::/32'] },
       { relay: { proxyProtocol: 'v2' } },
     ],
     [
       'what the relay is asked for',
-      { ...good, relay: relay({ proxyProtocol: 'v1', connectTimeout: 300, tcpIdleTimeout: 604_800, maxConnections: 1 }) },
+      { ...good, relay: relayOptions({ proxyProtocol: 'v1', connectTimeout: 300, tcpIdleTimeout: 604_800, maxConnections: 1 }) },
       { relay: { proxyProtocol: 'v1', connectTimeout: 300, tcpIdleTimeout: 604_800, maxConnections: 1 } },
     ],
     ['weights', { ...good, targets: [{ host: '10.0.0.1', port: 1, weight: 0 }] }, { targets: [{ weight: 1 }] }],
@@ -206,7 +184,7 @@ describe('parseTrafficSpec', () => {
   });
 
   it('has no options of the relay where none is asked for', () => {
-    const parsed = parseTrafficSpec({ ...good, relay: relay({}) });
+    const parsed = parseTrafficSpec({ ...good, relay: relayOptions({}) });
     expect(parsed.ok && 'relay' in parsed.value).toBe(false);
   });
 

@@ -3,7 +3,7 @@ import type { DesiredForward } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import type { ForwardSpec as WireForwardSpec } from '@gwctl/proto/gwctl/v1/forward_pb';
 import { type AllowSource, type Host, type Listener, type RawTrafficSpec, type TrafficSpec } from '../domain/forward.js';
 import { formatCidr } from '../domain/ip.js';
-import type { RelayOptions } from '../domain/relay-options.js';
+import type { RawRelayOptions } from '../domain/relay-options.js';
 import {
   affinityWords,
   driverWords,
@@ -73,7 +73,8 @@ export function wireTrafficSpec(spec: TrafficSpec) {
   };
 }
 
-export function wireRelayOptions(relay: RelayOptions) {
+/** What is left out, or undefined, is sent as its default. */
+export function wireRelayOptions(relay: { readonly [K in keyof RawRelayOptions]?: RawRelayOptions[K] | undefined }) {
   return {
     proxyProtocol: proxyProtocolWords.toWire(relay.proxyProtocol ?? 'none'),
     connectTimeoutSeconds: relay.connectTimeout ?? 0,

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LinkEvent } from '../../system/address-watch.js';
-import { address, announced, cidr, egress, MemoryHost, placed } from './testing.js';
+import { cidr, ip } from '../../testing/placed.js';
+import { announced, egress, MemoryHost, placed } from './testing.js';
 
 const VIP = '192.168.100.3';
 const withVip = { forwards: [placed()], announced: [announced(VIP)] };
-const lan = { network: cidr('10.0.0.0/24'), target: address('10.0.0.10') };
+const lan = { network: cidr('10.0.0.0/24'), target: ip('10.0.0.10') };
 const redirects = (name: string) => `net.ipv4.conf.${name}.send_redirects`;
 
 describe('virtual addresses', () => {
@@ -180,10 +181,20 @@ describe('conditions', () => {
     await host.reconcile(withVip);
     expect(host.conditions().InterfacesForward).toBe('INTERFACE_OFF');
   });
+
+  it('name bridges whose frames meet rules, and what to set', async () => {
+    const host = new MemoryHost();
+    host.bridged = [{ setting: 'net.bridge.bridge-nf-call-iptables', bridges: ['br0', 'docker0'] }];
+    await host.reconcile(withVip);
+    const observed = host.driver.mirror();
+    const told = observed && host.driver.conditions(observed).find((c) => c.type === 'BridgedTraffic');
+    expect(told).toMatchObject({ status: 'false', reason: 'TRANSLATED' });
+    expect(told?.message).toMatch(/passes over br0, docker0 .*Set net\.bridge\.bridge-nf-call-iptables to 0/);
+  });
 });
 
 describe('watching', () => {
-  const gone = (text: string): LinkEvent => ({ kind: 'address', gone: true, link: 2, address: address(text) });
+  const gone = (text: string): LinkEvent => ({ kind: 'address', gone: true, link: 2, address: ip(text) });
   const link = (running: boolean): LinkEvent => ({ kind: 'link', gone: false, link: 2, name: 'wan', running });
 
   it.each<[string, readonly LinkEvent[], number]>([
@@ -238,7 +249,7 @@ describe('render', () => {
     const forward = fc.record({ network: fc.nat(3), ftp: fc.boolean() }).map(({ network, ftp }) =>
       placed({
         family: network === 2 ? 6 : 4,
-        hairpin: networks.slice(network, network + 1).map((n) => ({ network: n, target: address('10.0.0.10') })),
+        hairpin: networks.slice(network, network + 1).map((n) => ({ network: n, target: ip('10.0.0.10') })),
         ...(ftp ? { ftp: { first: 21, last: 21 } } : {}),
       }),
     );

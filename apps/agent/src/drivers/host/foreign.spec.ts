@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { type FakeAnswer, FakeExec } from '../../system/exec.fake.js';
 import type { Command } from '../../system/exec.js';
+import { ip } from '../../testing/placed.js';
 import { relayed } from '../../testing/relayed.js';
 import type { DriverName } from '../driver.js';
 import { HostFindings, takenListeners } from './findings.js';
 import { ProgramForeignNat } from './foreign-nat.js';
 import { iptablesNat } from './iptables-nat.js';
 import { natChains, nftNat } from './nft-nat.js';
-import { address, MemoryHost, placed } from './testing.js';
+import { MemoryHost, placed } from './testing.js';
 
 /** As Docker and a firewall leave it, with ours behind one rule of somebody's. */
 const SAVED = `*nat
@@ -43,7 +44,7 @@ const at = (over: Parameters<typeof placed>[0] extends infer _ ? Partial<ReturnT
   placed({ listen: { ...placed().listen, ...over } });
 const port = (number: number, over = {}) => at({ ports: { first: number, last: number }, ...over });
 const { addresses } = new MemoryHost().addresses;
-const own = [...addresses, { address: address('203.0.113.10'), prefix: 32, interface: 'wan', ours: false }];
+const own = [...addresses, { address: ip('203.0.113.10'), prefix: 32, interface: 'wan', ours: false }];
 const found = (
   forward: ReturnType<typeof placed>,
   rules: Parameters<typeof takenListeners>[1],
@@ -64,14 +65,14 @@ describe('rules of iptables', () => {
   it.each<[string, ReturnType<typeof placed>, number]>([
     ['the same address and port', port(443), 1],
     ['another port', port(444), 0],
-    ['another address', port(443, { address: address('198.51.100.1') }), 0],
+    ['another address', port(443, { address: ip('198.51.100.1') }), 0],
     ['another protocol', port(443, { protocol: 'udp' }), 0],
     ['both protocols', port(8080, { protocol: 'tcp+udp' }), 1],
     ['a range around it', at({ ports: { first: 8000, last: 8100 } }), 1],
     ['another interface', port(443, { interface: 'lan' }), 0],
-    ['an address that is not the gateway’s', port(8080, { address: address('203.0.113.77') }), 0],
+    ['an address that is not the gateway’s', port(8080, { address: ip('203.0.113.77') }), 0],
     ['the interface that is left out', port(8080, { interface: 'docker0' }), 0],
-    ['every protocol of the address', placed({ listen: { address: address('203.0.113.10'), protocol: 'all' } }), 1],
+    ['every protocol of the address', placed({ listen: { address: ip('203.0.113.10'), protocol: 'all' } }), 1],
     ['what is ours', port(9999), 0],
   ])('are found on a listener with %s', (_, forward, count) => {
     expect(found(forward, rules)).toHaveLength(count);

@@ -1,41 +1,18 @@
 /** A host in memory with a driver of nothing within, for the specs of this folder. */
-import { type Cidr, type IpAddress, parseCidr, parseIp } from '@gwctl/shared/domain/ip';
 import type { AnnouncedAddress, HostDesired, PlacedEgress, PlacedForward } from '../../planner/types.js';
 import type { LinkEvent } from '../../system/address-watch.js';
+import type { BridgedFrames } from '../../system/bridged-traffic.js';
 import { MemorySysctl, MemorySysctlRecord } from '../../system/sysctl.fake.js';
 import { SysctlPins } from '../../system/sysctl-pins.js';
 import { MemoryAddresses } from '../../system/virtual-addresses.fake.js';
+import { EVERYTHING } from '../../testing/gateway.js';
+import { placed as anyPlaced, cidr, ip } from '../../testing/placed.js';
 import type { Driver, Plan, Step } from '../driver.js';
 import { HostDriver } from './driver.js';
 import { type ForeignNat, NO_FOREIGN_NAT } from './foreign-nat.js';
 
-export const address = (text: string): IpAddress => {
-  const parsed = parseIp(text);
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-};
-
-export const cidr = (text: string): Cidr => {
-  const parsed = parseCidr(text);
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-};
-
 /** TCP from 203.0.113.10:443 to 10.0.0.10:8443. */
-export const placed = (over: Partial<PlacedForward> = {}): PlacedForward => ({
-  uid: 'u1',
-  generation: 1,
-  key: 'k1',
-  family: 4,
-  listen: { address: address('203.0.113.10'), protocol: 'tcp', ports: { first: 443, last: 443 } },
-  targets: [{ address: address('10.0.0.10'), port: 8443, weight: 1 }],
-  affinity: 'none',
-  snat: { mode: 'masquerade' },
-  onChange: 'drain',
-  clampMss: false,
-  hairpin: [],
-  ...over,
-});
+export const placed = (over: Partial<PlacedForward> = {}): PlacedForward => ({ ...anyPlaced({ uid: 'u1' }), key: 'k1', ...over });
 
 export const egress = (over: Partial<PlacedEgress> = {}): PlacedEgress => ({
   uid: 'e1',
@@ -50,7 +27,7 @@ export const egress = (over: Partial<PlacedEgress> = {}): PlacedEgress => ({
 });
 
 export const announced = (text: string, over: Partial<AnnouncedAddress> = {}): AnnouncedAddress => ({
-  address: address(text),
+  address: ip(text),
   interface: 'wan',
   forwards: ['k1'],
   ...over,
@@ -63,18 +40,7 @@ interface RuleStep extends Step {
 /** Has one rule for each forward, and writes down when it changes them. */
 class RulesOnly implements Driver<readonly string[], readonly string[], RuleStep> {
   readonly name = 'nftables';
-  readonly capabilities = {
-    families: [4, 6],
-    protocols: ['tcp', 'udp', 'tcp+udp', 'all'],
-    portRanges: true,
-    targets: 8,
-    affinityTargets: 8,
-    announce: false,
-    ftp: true,
-    clampMss: true,
-    egress: true,
-    kind: 'kernel',
-  } as const;
+  readonly capabilities = { ...EVERYTHING, announce: false };
   rules: readonly string[] = [];
   failure: Error | undefined;
   onChange: ((by: object) => void) | undefined;
@@ -119,8 +85,8 @@ class RulesOnly implements Driver<readonly string[], readonly string[], RuleStep
 /** A gateway with the interfaces wan and lan. */
 export class MemoryHost {
   readonly addresses = new MemoryAddresses([
-    { address: address('198.51.100.1'), prefix: 24, interface: 'wan', ours: false },
-    { address: address('10.0.0.1'), prefix: 24, interface: 'lan', ours: false },
+    { address: ip('198.51.100.1'), prefix: 24, interface: 'wan', ours: false },
+    { address: ip('10.0.0.1'), prefix: 24, interface: 'lan', ours: false },
   ]);
   readonly sysctl = new MemorySysctl(
     Object.fromEntries(['all', 'wan', 'lan'].map((name) => [`net.ipv4.conf.${name}.send_redirects`, '1'])),
@@ -133,6 +99,7 @@ export class MemoryHost {
   foreign: ForeignNat = NO_FOREIGN_NAT;
   room: { count: number; max: number; refused?: number } | undefined = { count: 1, max: 100 };
   notForwarding: string[] = [];
+  bridged: BridgedFrames[] = [];
   announce: ((events: readonly LinkEvent[]) => void) | undefined;
   readonly inner = new RulesOnly(this.addresses.log);
   driver = this.freshDriver();
@@ -156,6 +123,7 @@ export class MemoryHost {
         room: { read: async () => this.room },
         foreign: { read: async () => this.foreign },
         interfaceForwarding: () => this.notForwarding,
+        bridgedTraffic: () => this.bridged,
         now: () => 1000,
       },
       watch: (onChange) => {

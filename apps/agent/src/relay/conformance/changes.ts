@@ -4,9 +4,8 @@ import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { ip } from '../../testing/placed.js';
 import { cidrs } from '../testing.js';
-import type { Peer, Service } from './peers.js';
+import { anyPair, expectFate, pair } from './pairs.js';
 import { type EngineUnderTest, freePorts, type Stage, to, useStage } from './stage.js';
-import { eventually } from './waiting.js';
 
 type OnChange = 'drain' | 'cut' | 'keep';
 
@@ -49,8 +48,7 @@ export function changesSuite(under: EngineUnderTest): void {
     it('ends clients that are no longer allowed, whatever the policy', async () => {
       for (const onChange of ['drain', 'cut', 'keep'] as const) {
         const stage = on();
-        const [service, port] = [await stage.service(), await freePorts()];
-        await stage.carry({ port, targets: [to(service)], onChange, uid: `${stage.uid}-${onChange}` });
+        const { service, port } = await stage.carried({ onChange, uid: `${stage.uid}-${onChange}` });
         const [eight, nine] = [await pair(stage, port, service, '127.0.0.8'), await pair(stage, port, service, '127.0.0.9')];
         await stage.carry({
           port,
@@ -69,8 +67,7 @@ export function changesSuite(under: EngineUnderTest): void {
       ['cut', false],
     ])('%s: connections from another source address stay: %s', async (onChange, stays) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], onChange });
+      const { service, port } = await stage.carried({ onChange });
       const old = await pair(stage, port, service);
       await stage.carry({ port, targets: [to(service)], onChange, source: ip('127.0.0.9') });
       await expectFate(old, stays);
@@ -170,8 +167,7 @@ export function changesSuite(under: EngineUnderTest): void {
       ['keep', true],
     ])('%s: connections of a forward that is removed stay: %s', async (onChange, stays) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], onChange });
+      const { service, port } = await stage.carried({ onChange });
       const old = await pair(stage, port, service);
       await stage.engine.remove(stage.uid);
       await expect(stage.connect(port).ending()).rejects.toThrow('ECONNREFUSED');
@@ -219,43 +215,6 @@ export function changesSuite(under: EngineUnderTest): void {
       await expect(stage.connect(port).ending()).rejects.toThrow('ECONNREFUSED');
     });
   });
-}
-
-interface Pair {
-  readonly client: Peer;
-  readonly there: Peer;
-  readonly service: Service;
-}
-
-/** A client and the end of its connection at the target, after each heard the other. */
-async function pair(stage: Stage, port: number, service: Service, from?: string): Promise<Pair> {
-  return anyPair(stage, port, [service], from);
-}
-
-async function anyPair(stage: Stage, port: number, services: readonly Service[], from?: string): Promise<Pair> {
-  const client = stage.connect(port, from === undefined ? {} : { from }).send('hello');
-  const { there, service } = await eventually('a target is connected', () => {
-    for (const service of services) {
-      const there = service.nextNow();
-      if (there) return { there, service };
-    }
-    return undefined;
-  });
-  expect(await there.read(5)).toBe('hello');
-  there.send('hi');
-  expect(await client.read(2)).toBe('hi');
-  return { client, there, service };
-}
-
-async function expectFate({ client, there }: Pair, stays: boolean): Promise<void> {
-  if (!stays) {
-    expect(await Promise.all([client.ending(), there.ending()])).toEqual(['reset', 'reset']);
-    return;
-  }
-  client.send('on');
-  expect(await there.read(2)).toBe('on');
-  there.send('and on');
-  expect(await client.read(6)).toBe('and on');
 }
 
 const descriptorsOf = async (stage: Stage, port: number): Promise<readonly number[]> =>

@@ -25,8 +25,7 @@ export function connectingSuite(under: EngineUnderTest): void {
 
     it('lets in as many as the forward allows, and others again when one left', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], maxConnections: 2 });
+      const { service, port } = await stage.carried({ maxConnections: 2 });
       const clients = [stage.connect(port), stage.connect(port)];
       const [first] = await Promise.all([service.next(), service.next()]);
       expect(await stage.connect(port).ending()).toBe('reset');
@@ -41,8 +40,7 @@ export function connectingSuite(under: EngineUnderTest): void {
 
     it('lets in as many of one client as the forward allows', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], maxConnectionsPerClient: 1 });
+      const { service, port } = await stage.carried({ maxConnectionsPerClient: 1 });
       stage.connect(port, { from: '127.0.0.8' });
       await service.next();
       expect(await stage.connect(port, { from: '127.0.0.8' }).ending()).toBe('reset');

@@ -12,8 +12,7 @@ export function proxySuite(under: EngineUnderTest): void {
       ['::1', 'TCP6'],
     ])('writes version 1 in front for %s', async (address, family) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ address, port, targets: [to(service)], proxyProtocol: 'v1' });
+      const { service, port } = await stage.carried({ address, proxyProtocol: 'v1' });
       const client = stage.connect(port, { to: address }).end('payload');
       const there = await service.next();
       const header = `PROXY ${family} ${address} ${address} ${client.localPort} ${port}\r\n`;
@@ -25,8 +24,7 @@ export function proxySuite(under: EngineUnderTest): void {
 
     it.each(['127.0.0.1', '::1'])('writes version 2 in front for %s', async (address) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ address, port, targets: [to(service)], proxyProtocol: 'v2' });
+      const { service, port } = await stage.carried({ address, proxyProtocol: 'v2' });
       const client = stage.connect(port, { to: address }).end('payload');
       const [there, listener] = [await service.next(), { address, port }];
       const header = proxyHeaderV2({ transport: 'tcp', client: { address, port: client.localPort }, listener });
@@ -35,8 +33,7 @@ export function proxySuite(under: EngineUnderTest): void {
 
     it('does not wait for the client to speak first', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], proxyProtocol: 'v1' });
+      const { service, port } = await stage.carried({ proxyProtocol: 'v1' });
       const client = stage.connect(port);
       const there = await service.next();
       expect(await there.read(10)).toBe('PROXY TCP4');

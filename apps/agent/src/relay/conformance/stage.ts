@@ -42,6 +42,13 @@ export class Stage {
     expect(await this.set(words)).toBeUndefined();
   }
 
+  /** Carries a forward to a service that it starts. */
+  async carried(words: Partial<RelayedWords> = {}): Promise<{ readonly service: Service; readonly port: number }> {
+    const [service, port] = [await this.service(), await freePorts()];
+    await this.carry({ port, targets: [to(service)], ...words });
+    return { service, port };
+  }
+
   set(words: RelayedWords): Promise<ListenFailure | undefined> {
     const forward = this.forward(words);
     this.#uids.add(forward.uid);

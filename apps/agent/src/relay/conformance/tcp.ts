@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ip } from '../../testing/placed.js';
+import { pair } from './pairs.js';
 import { type EngineUnderTest, freePorts, to, useStage } from './stage.js';
-import { eventually, pause } from './waiting.js';
+import { eventually } from './waiting.js';
 
 const MIB = 1024 * 1024;
 
@@ -14,8 +16,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('carries bytes both ways, counts them and lists the flow', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port).send('hello');
       const there = await service.next();
       expect(await there.read(5)).toBe('hello');
@@ -81,16 +82,14 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('reaches targets from the fixed source address', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], source: ip('127.0.0.9') });
+      const { service, port } = await stage.carried({ source: ip('127.0.0.9') });
       stage.connect(port);
       expect((await service.next()).socket.remoteAddress).toBe('127.0.0.9');
     });
 
     it('asks after 60 s of silence on both sides whether somebody is still there', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port);
       const there = await service.next();
       for (const [local, remote] of [
@@ -105,8 +104,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it("carries the client's end, and what the target still has to say", async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port).end('a question');
       const there = await service.next();
       expect((await there.rest()).toString()).toBe('a question');
@@ -119,8 +117,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it("carries the target's end, and what the client still has to say", async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port);
       const there = (await service.next()).end('a greeting');
       expect((await client.rest()).toString()).toBe('a greeting');
@@ -131,11 +128,8 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it.each(['client', 'target'] as const)('carries a reset of the %s to the other side', async (who) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
-      const client = stage.connect(port).send('x');
-      const there = (await service.next()).send('y');
-      await Promise.all([client.read(1), there.read(1)]);
+      const { service, port } = await stage.carried();
+      const { client, there } = await pair(stage, port, service);
       const [resets, sees] = who === 'client' ? [client, there] : [there, client];
       resets.reset();
       expect(await sees.ending()).toBe('reset');
@@ -143,11 +137,8 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it.each(['client', 'target'] as const)('carries a reset of the %s after it ended its direction', async (who) => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
-      const client = stage.connect(port).send('x');
-      const there = (await service.next()).send('y');
-      await Promise.all([client.read(1), there.read(1)]);
+      const { service, port } = await stage.carried();
+      const { client, there } = await pair(stage, port, service);
       const [resets, sees] = who === 'client' ? [client, there] : [there, client];
       resets.end();
       expect(await sees.ending()).toBe('end');
@@ -161,8 +152,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('carries a connection on which nothing is ever sent', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port).end();
       const there = (await service.next()).end();
       expect([(await there.rest()).length, (await client.rest()).length]).toEqual([0, 0]);
@@ -171,8 +161,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('tells a target that goes on talking to a client that is gone', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port).send('x');
       const there = await service.next();
       await there.read(1);
@@ -186,8 +175,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('resets the client where the target closed with data unread', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port);
       const there = await service.next();
       there.socket.pause();
@@ -199,8 +187,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('holds a bounded amount for a target that does not read, and loses nothing when it goes on', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)] });
+      const { service, port } = await stage.carried();
       const client = stage.connect(port);
       const there = await service.next();
       there.socket.pause();
@@ -227,8 +214,7 @@ export function tcpSuite(under: EngineUnderTest): void {
 
     it('ends a connection on which nothing moves, and not one on which something does', async () => {
       const stage = on();
-      const [service, port] = [await stage.service(), await freePorts()];
-      await stage.carry({ port, targets: [to(service)], tcpIdleTimeout: 250 });
+      const { service, port } = await stage.carried({ tcpIdleTimeout: 250 });
       const idle = stage.connect(port);
       const idleThere = await service.next();
       const busy = stage.connect(port);
@@ -247,7 +233,7 @@ export function tcpSuite(under: EngineUnderTest): void {
   });
 }
 
-/** The value of `read` once it has not changed for a while. */
+/** The value of `read` once it has not changed for a while: that nothing moves any more is no event that one could wait for. */
 async function stillness(read: () => number): Promise<number> {
   for (let before = -1; ; ) {
     const value = read();

@@ -4,7 +4,7 @@ import { ip } from '../../testing/placed.js';
 import { cidrs } from '../testing.js';
 import type { Datagram, DatagramPeer } from './datagram-peers.js';
 import { type EngineUnderTest, freePorts, type Stage, to, useStage } from './stage.js';
-import { eventually, pause } from './waiting.js';
+import { eventually } from './waiting.js';
 
 /** The most that fits into a datagram over IPv4. */
 const MOST = 65_507;
@@ -111,7 +111,9 @@ export function udpSuite(under: EngineUnderTest): void {
       }, 30);
       stage.later(() => clearInterval(beat));
       await stage.until('one is forgotten', (c) => c.open === 2);
-      await pause(300);
+      // Both for twelve beats more, which is longer than a client is remembered that has none.
+      const [heard, sent] = [receiving.received, there.received];
+      await eventually('both go on', () => receiving.received >= heard + 12 && there.received >= sent + 12);
       expect(await stage.counts()).toMatchObject({ open: 2, flows: 3 });
       idle.send('again', listener);
       const again = await eventually('it comes', async () => {

@@ -1,48 +1,24 @@
 import type { CreateEgressRequest, DeleteEgressRequest, UpdateEgressRequest } from '@gwctl/proto/gwctl/v1/egress_pb';
 import { PlacementState, SnatMode } from '@gwctl/proto/gwctl/v1/types_pb';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { FakeControlPlane } from '../../testing/fake-control-plane.js';
-import { Sandbox } from '../../testing/run.js';
+import { useControlPlane } from '../../testing/use-control-plane.js';
 
-let fake: FakeControlPlane;
-let sandbox: Sandbox;
-
-beforeAll(async () => {
-  fake = await FakeControlPlane.start();
-  sandbox = await Sandbox.make();
-  await sandbox.logIn(fake);
-});
-
-afterAll(async () => {
-  fake.stop();
-  await sandbox.remove();
-});
-
-beforeEach(() => {
-  fake.addGateway('gw1');
-});
-
-afterEach(() => {
-  fake.egresses.all.clear();
-  fake.gateways.clear();
-  fake.server.calls.length = 0;
-});
+const site = useControlPlane({ gw1: {} });
 
 const ADD = 'egress add lan-out --gateway gw1 --source 10.0.0.0/16 --out-interface eth0';
-const last = <T>(method: string): T => fake.requestsOf<T>(method).at(-1)!;
 
 describe('egress add', () => {
   it('sends what the flags say', async () => {
     const flags = '--source 10.2.0.5 --except 172.16.0.0/12 --snat 203.0.113.10 --owner net --label team=net'.split(' ');
-    const result = await sandbox.run([...ADD.split(' '), ...flags, '--description', 'The office']);
+    const result = await site.run([...ADD.split(' '), ...flags, '--description', 'The office']);
     expect(result).toEqual({
       code: 0,
       stdout: '',
       stderr: 'egress lan-out added: 10.0.0.0/16, 10.2.0.5/32 through eth0 on gw1, as 203.0.113.10\n',
     });
-    const { egress, validateOnly, requestId } = last<CreateEgressRequest>('CreateEgress');
+    const { egress, validateOnly, requestId } = site.fake.lastRequest<CreateEgressRequest>('CreateEgress');
     expect({ validateOnly, requestId: requestId !== '' }).toEqual({ validateOnly: false, requestId: true });
     expect(egress).toMatchObject({
       labels: { team: 'net' },
@@ -60,8 +36,8 @@ describe('egress add', () => {
   });
 
   it('changes nothing in a dry run', async () => {
-    expect(await sandbox.run(`${ADD} --dry-run -o name`)).toMatchObject({ code: 0, stdout: 'lan-out\n' });
-    expect(fake.egresses.all.size).toBe(0);
+    expect(await site.run(`${ADD} --dry-run -o name`)).toMatchObject({ code: 0, stdout: 'lan-out\n' });
+    expect(site.fake.egresses.all.size).toBe(0);
   });
 
   it.each([
@@ -76,10 +52,10 @@ describe('egress add', () => {
     const base = ADD.split(' ');
     const at = base.indexOf(flags.split(' ')[0]!);
     if (at >= 0) base.splice(at, 2);
-    const result = await sandbox.run([...base, ...flags.split(' ')]);
+    const result = await site.run([...base, ...flags.split(' ')]);
     expect(result.stderr).toContain(why);
     expect(result).toMatchObject({ code: 2, stdout: '' });
-    expect(fake.server.calls).toEqual([]);
+    expect(site.fake.server.calls).toEqual([]);
   });
 
   it.each([
@@ -88,8 +64,8 @@ describe('egress add', () => {
     ['RESOURCE_EXHAUSTED', 1],
   ] as const)('ends with the exit code of what the control plane says: %s', async (code, exit) => {
     const violations = [{ field: 'spec.sources', description: 'overlap those of egress other' }];
-    fake.server.answerNext('CreateEgress', { fails: new AppError({ code, reason: code, message: 'taken', violations }) });
-    expect(await sandbox.run(ADD)).toEqual({
+    site.fake.server.answerNext('CreateEgress', { fails: new AppError({ code, reason: code, message: 'taken', violations }) });
+    expect(await site.run(ADD)).toEqual({
       code: exit,
       stdout: '',
       stderr: 'gwctl: taken\n  --source: overlap those of egress other\n',
@@ -97,25 +73,25 @@ describe('egress add', () => {
   });
 
   it('waits until the agent says that it is in place', async () => {
-    const watched = fake.server.nextCall('WatchEgress');
-    const done = sandbox.run(`${ADD} --wait`);
+    const watched = site.fake.server.nextCall('WatchEgress');
+    const done = site.run(`${ADD} --wait`);
     await watched;
-    fake.egresses.agentSays('lan-out', { state: PlacementState.ACTIVE });
+    site.fake.egresses.agentSays('lan-out', { state: PlacementState.ACTIVE });
     const result = await done;
     expect(result.code).toBe(0);
     expect(result.stderr).toContain('egress lan-out is ACTIVE on gw1 (nftables)');
   });
 
   it('says why the agent refused it', async () => {
-    const watched = fake.server.nextCall('WatchEgress');
-    const done = sandbox.run(`${ADD} --wait`);
+    const watched = site.fake.server.nextCall('WatchEgress');
+    const done = site.run(`${ADD} --wait`);
     await watched;
     const violation = {
       $typeName: 'gwctl.v1.FieldViolation',
       field: 'spec.out_interface',
       description: 'there is no eth0',
     } as const;
-    fake.egresses.agentSays('lan-out', { state: PlacementState.REJECTED, violations: [violation] });
+    site.fake.egresses.agentSays('lan-out', { state: PlacementState.REJECTED, violations: [violation] });
     const result = await done;
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('--out-interface: there is no eth0');
@@ -125,29 +101,29 @@ describe('egress add', () => {
 
 describe('egress list, get, set and delete', () => {
   beforeEach(async () => {
-    await sandbox.run(`${ADD} --label team=net --except 172.16.0.0/12`);
-    await sandbox.run('egress add v6-out --gateway gw1 --source 2001:db8::/48 --out-interface eth0');
-    fake.server.calls.length = 0;
+    await site.run(`${ADD} --label team=net --except 172.16.0.0/12`);
+    await site.run('egress add v6-out --gateway gw1 --source 2001:db8::/48 --out-interface eth0');
+    site.fake.server.calls.length = 0;
   });
 
   it('lists, also by label and by gateway', async () => {
-    expect((await sandbox.run('egress list -o name')).stdout).toBe('lan-out\nv6-out\n');
-    expect((await sandbox.run('egress list --label team=net -o name')).stdout).toBe('lan-out\n');
-    expect(await sandbox.run('egress list --gateway gw9')).toEqual({
+    expect((await site.run('egress list -o name')).stdout).toBe('lan-out\nv6-out\n');
+    expect((await site.run('egress list --label team=net -o name')).stdout).toBe('lan-out\n');
+    expect(await site.run('egress list --gateway gw9')).toEqual({
       code: 0,
       stdout: '',
       stderr: 'no egresses match; gwctl egress add makes one\n',
     });
-    const wide = await sandbox.run('egress list -o wide');
+    const wide = await site.run('egress list -o wide');
     expect(wide.stdout).toContain('lan-out   gw1       10.0.0.0/16     eth0   masquerade   PENDING');
   });
 
   it('gives the same object as JSON and YAML, and a description for people', async () => {
-    const json = JSON.parse((await sandbox.run('egress get lan-out -o json')).stdout);
-    expect(parse((await sandbox.run('egress get lan-out -o yaml')).stdout)).toEqual(json);
+    const json = JSON.parse((await site.run('egress get lan-out -o json')).stdout);
+    expect(parse((await site.run('egress get lan-out -o yaml')).stdout)).toEqual(json);
     expect(json).toMatchObject({ kind: 'Egress', spec: { sources: ['10.0.0.0/16'], exceptDestinations: ['172.16.0.0/12'] } });
-    expect((await sandbox.run('egress get lan-out')).stdout).toContain('On gw1:           PENDING\n');
-    expect(await sandbox.run('egress get nothing')).toMatchObject({ code: 3, stdout: '' });
+    expect((await site.run('egress get lan-out')).stdout).toContain('On gw1:           PENDING\n');
+    expect(await site.run('egress get nothing')).toMatchObject({ code: 3, stdout: '' });
   });
 
   it.each([
@@ -156,40 +132,40 @@ describe('egress list, get, set and delete', () => {
     ['--no-except --owner= ', ['spec.except_destinations', 'spec.owner']],
     ['--gateway gw1 --except 192.168.0.0/16', ['spec.except_destinations', 'spec.gateway']],
   ])('set %s names %j', async (flags, paths) => {
-    expect(await sandbox.run(`egress set lan-out ${flags}`)).toMatchObject({ code: 0 });
-    const { updateMask } = last<UpdateEgressRequest>('UpdateEgress');
+    expect(await site.run(`egress set lan-out ${flags}`)).toMatchObject({ code: 0 });
+    const { updateMask } = site.fake.lastRequest<UpdateEgressRequest>('UpdateEgress');
     expect([...(updateMask?.paths ?? [])].sort()).toEqual(paths);
   });
 
   it('set merges labels under the etag that it read, and leaves alone what is not named', async () => {
-    expect(await sandbox.run('egress set lan-out --label team- --label site=a')).toMatchObject({ code: 0 });
-    expect(last<UpdateEgressRequest>('UpdateEgress').egress?.etag).toBe('e1');
-    expect(fake.egresses.get('lan-out')).toMatchObject({ labels: { site: 'a' }, spec: { sources: ['10.0.0.0/16'] } });
-    expect(await sandbox.run('egress set lan-out --etag e0 --owner x')).toMatchObject({ code: 5 });
-    expect(await sandbox.run('egress set lan-out')).toMatchObject({ code: 2 });
-    expect(await sandbox.run('egress set lan-out --no-except --except 10.9.0.0/16')).toMatchObject({ code: 2 });
+    expect(await site.run('egress set lan-out --label team- --label site=a')).toMatchObject({ code: 0 });
+    expect(site.fake.lastRequest<UpdateEgressRequest>('UpdateEgress').egress?.etag).toBe('e1');
+    expect(site.fake.egresses.get('lan-out')).toMatchObject({ labels: { site: 'a' }, spec: { sources: ['10.0.0.0/16'] } });
+    expect(await site.run('egress set lan-out --etag e0 --owner x')).toMatchObject({ code: 5 });
+    expect(await site.run('egress set lan-out')).toMatchObject({ code: 2 });
+    expect(await site.run('egress set lan-out --no-except --except 10.9.0.0/16')).toMatchObject({ code: 2 });
     // An IPv6 part alone is nothing wrong: the whole is the control plane's to judge.
-    expect(await sandbox.run('egress set v6-out --except 2001:db8:9::/48')).toMatchObject({ code: 0 });
+    expect(await site.run('egress set v6-out --except 2001:db8:9::/48')).toMatchObject({ code: 0 });
   });
 
   it('is disabled, enabled and deleted, several at once', async () => {
-    expect(await sandbox.run('egress disable lan-out v6-out')).toMatchObject({
+    expect(await site.run('egress disable lan-out v6-out')).toMatchObject({
       code: 0,
       stderr: 'egress lan-out disabled\negress v6-out disabled\n',
     });
-    expect(fake.egresses.get('v6-out').spec?.enabled).toBe(false);
-    expect(await sandbox.run('egress enable lan-out')).toMatchObject({ code: 0 });
-    expect(await sandbox.run('egress delete lan-out --dry-run')).toMatchObject({ code: 0 });
-    expect(last<DeleteEgressRequest>('DeleteEgress').validateOnly).toBe(true);
-    expect(await sandbox.run('egress delete lan-out missing')).toMatchObject({ code: 7 });
-    expect(fake.egresses.all.has('lan-out')).toBe(false);
+    expect(site.fake.egresses.get('v6-out').spec?.enabled).toBe(false);
+    expect(await site.run('egress enable lan-out')).toMatchObject({ code: 0 });
+    expect(await site.run('egress delete lan-out --dry-run')).toMatchObject({ code: 0 });
+    expect(site.fake.lastRequest<DeleteEgressRequest>('DeleteEgress').validateOnly).toBe(true);
+    expect(await site.run('egress delete lan-out missing')).toMatchObject({ code: 7 });
+    expect(site.fake.egresses.all.has('lan-out')).toBe(false);
   });
 
   it('waits until a deleted one is gone', async () => {
-    const watched = fake.server.nextCall('WatchGateway');
-    const done = sandbox.run('egress delete lan-out --wait');
+    const watched = site.fake.server.nextCall('WatchGateway');
+    const done = site.run('egress delete lan-out --wait');
     await watched;
-    fake.agentApplied('gw1', 3);
+    site.fake.agentApplied('gw1', 3);
     expect(await done).toMatchObject({ code: 0, stderr: expect.stringContaining('egress lan-out is gone from gw1') });
   });
 });
