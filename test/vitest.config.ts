@@ -5,7 +5,11 @@ const FLOWS = [
   'test/packet-table/{changes,counters,closed-host,ftp,announce,ownership,conntrack}*.spec.ts',
   'test/disruption/relay*.spec.ts',
 ];
-const PROGRAMS = ['test/e2e/**/*.spec.ts', 'test/disruption/{agent-killed,control-gone,ping-pong}.spec.ts'];
+const PROGRAMS = [
+  'test/e2e/**/*.spec.ts',
+  'test/disruption/{agent-killed,control-gone,ping-pong}.spec.ts',
+  'test/packet-table/{bridged,limits,stale-rules}.spec.ts',
+];
 const PARTS: Readonly<Record<string, { readonly include: readonly string[]; readonly exclude?: readonly string[] }>> = {
   flows: { include: FLOWS },
   programs: { include: PROGRAMS },

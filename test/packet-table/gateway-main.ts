@@ -121,6 +121,7 @@ async function want(wanted: Wanted, fresh: boolean): Promise<Reconciled> {
     steps: steps.steps.map((s) => s.title),
     ms,
     conditions: Object.fromEntries(conditions.map((c) => [c.type, c.reason])),
+    told: Object.fromEntries(conditions.map((c) => [c.type, c.message])),
     findings: Object.fromEntries(findings.map((f) => [at.applied?.names.get(f.uid) ?? f.uid, f.condition.message])),
   };
 }

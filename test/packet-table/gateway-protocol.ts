@@ -58,7 +58,10 @@ export interface Reconciled {
   readonly steps: readonly string[];
   /** From desired state to applied and read back. */
   readonly ms: number;
+  /** Reasons, by type. */
   readonly conditions: Readonly<Record<string, string>>;
+  /** Their messages, by type. */
+  readonly told: Readonly<Record<string, string>>;
   /** What the driver found of single forwards, by name: the reason. */
   readonly findings: Readonly<Record<string, string>>;
 }

@@ -13,6 +13,7 @@ export function hostConditions(needs: HostNeeds | undefined, observed: HostObser
     ...ftp(needs, observed),
     ...redirects(needs, observed),
     ...interfaces(observed),
+    ...bridges(needs, observed),
     ...foreign(observed),
   ];
 }
@@ -107,6 +108,20 @@ function interfaces({ notForwarding }: HostObserved): DriverCondition[] {
       status: 'false',
       reason: 'INTERFACE_OFF',
       message: `the host forwards, but not what comes in by ${names}; if forwards are to be reached there, set ${first}=1, and so on`,
+    },
+  ];
+}
+
+function bridges(needs: HostNeeds | undefined, { bridged }: HostObserved): DriverCondition[] {
+  if (!needs || bridged.length === 0) return [];
+  const names = [...new Set(bridged.flatMap((b) => b.bridges))].join(', ');
+  const settings = bridged.map((b) => b.setting).join(' and ');
+  return [
+    {
+      type: 'BridgedTraffic',
+      status: 'false',
+      reason: 'TRANSLATED',
+      message: `what only passes over ${names} meets the gateway's rules as well: to an address and port that a forward listens on it goes to the forward's target, whoever has the address, and where the agent turned forwarding on, what is for none of them is dropped. Set ${settings} to 0; where Docker or Kubernetes need it, at least name in each forward the interface that it listens on`,
     },
   ];
 }

@@ -1,4 +1,5 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
+import type { BridgedTraffic } from '../../system/bridged-traffic.js';
 import type { ConntrackRoom } from '../../system/conntrack-room.js';
 import type { InterfaceForwarding } from '../../system/interface-forwarding.js';
 import type { KernelModules } from '../../system/kernel-modules.js';
@@ -17,6 +18,7 @@ export interface HostParts {
   readonly room: { read(): Promise<ConntrackRoom | undefined> };
   readonly foreign: ForeignNatReader;
   readonly interfaceForwarding: InterfaceForwarding;
+  readonly bridgedTraffic: BridgedTraffic;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -34,7 +36,7 @@ export class Host {
   }
 
   async observe(): Promise<HostObserved> {
-    const { addresses, room, foreign, interfaceForwarding } = this.#parts;
+    const { addresses, room, foreign, interfaceForwarding, bridgedTraffic } = this.#parts;
     const seen = await addresses.read();
     const [sysctls, missingModules, free, others] = await Promise.all([
       this.#sysctlsOn(seen.addresses),
@@ -48,6 +50,7 @@ export class Host {
       sysctls,
       missingModules,
       notForwarding: interfaceForwarding(),
+      bridged: bridgedTraffic(),
       ...(free ? { room: free } : {}),
       foreign: others,
       troubles: this.#troubles(seen.trouble),

@@ -1,3 +1,4 @@
+import type { BridgedFrames } from '../../system/bridged-traffic.js';
 import type { ConntrackRoom } from '../../system/conntrack-room.js';
 import type { PinnedSysctls } from '../../system/sysctl-pins.js';
 import type { SeenAddress } from '../../system/virtual-addresses.js';
@@ -13,6 +14,8 @@ export interface HostObserved {
   readonly missingModules: readonly string[];
   /** Interfaces that do not forward although the host as a whole does. */
   readonly notForwarding: readonly string[];
+  /** Frames that only pass over a bridge and meet rules all the same. */
+  readonly bridged: readonly BridgedFrames[];
   readonly room?: ConntrackRoom;
   readonly foreign: ForeignNat;
   readonly troubles: HostTroubles;

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { addressKernel } from '../../system/address-kernel.js';
 import { FileAddressRecord } from '../../system/address-record.js';
 import { type AddressWatch, addressWatch } from '../../system/address-watch.js';
+import { bridgedTraffic } from '../../system/bridged-traffic.js';
 import { ConntrackRoomReader } from '../../system/conntrack-room.js';
 import type { Exec } from '../../system/exec.js';
 import { interfaceForwarding } from '../../system/interface-forwarding.js';
@@ -46,6 +47,7 @@ export function hostParts(options: {
       room: new ConntrackRoomReader({ now }),
       foreign: new ProgramForeignNat({ exec, generation, legacyTables: (family) => legacyTables(family, 'nat'), now: monotonic }),
       interfaceForwarding,
+      bridgedTraffic: bridgedTraffic(),
       now,
     },
     ...(watch ? { watch } : {}),
