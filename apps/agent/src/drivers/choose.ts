@@ -2,6 +2,7 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Carriers } from '../planner/types.js';
 import type { Exec } from '../system/exec.js';
+import { halfDoneHandshakes, handshakesOver } from '../system/handshakes.js';
 import type { LinkReader } from '../system/links.js';
 import { markVirtual } from '../system/virtual-addresses.js';
 import type { Driver } from './driver.js';
@@ -79,7 +80,7 @@ async function withRelay(
   const { announce } = kernel.capabilities;
   return {
     ...shared,
-    driver: new PairDriver({ kernel, relay }),
+    driver: new PairDriver({ kernel, relay, handshakesOver: handshakesOver({ read: halfDoneHandshakes() }) }),
     carriers: { kernel: kernel.capabilities, relay: { families, targets, announce } },
     ownProcesses: () => relay.processes(),
   };

@@ -12,6 +12,7 @@ import type { LinkReader } from '../system/links.js';
 import { ProcFlowSources } from '../system/proc-flows.js';
 import { ruleWatch } from '../system/rule-watch.js';
 import { FileSysctlRecord, ProcSysctl } from '../system/sysctl.js';
+import { packetsUnderWay } from '../system/under-way.js';
 import type { Driver, DriverName } from './driver.js';
 import { HostDriver } from './host/driver.js';
 import { type FoundHostParts, hostParts } from './host/parts.js';
@@ -77,6 +78,7 @@ export class Parts {
   readonly #tracking: FlowTracking;
   readonly #watch: ReturnType<typeof ruleWatch>;
   readonly #host: FoundHostParts;
+  readonly #underWay = packetsUnderWay();
 
   constructor(options: PartsOptions) {
     this.#options = options;
@@ -109,6 +111,7 @@ export class Parts {
       ...forwardings,
       flows: table,
       filters: new ProgramForeignFilters({ exec, other: this.#tables(variant === 'nft' ? 'legacy' : 'nft'), own: variant }),
+      underWay: this.#underWay,
       now: this.#options.now,
       // The kernel announces nothing of iptables-legacy.
       ...(variant === 'nft' && this.#watch.watch ? { watch: this.#watch.watch } : {}),
@@ -122,7 +125,7 @@ export class Parts {
       filters: this.#filters(),
       ...forwardings,
       flows: { table, live: this.#tracking.live },
-      host: { now, watch: this.#watch.watch },
+      host: { now, underWay: this.#underWay, watch: this.#watch.watch },
     });
   }
 

@@ -41,6 +41,7 @@ it('gets from any state to any other, whatever fails in between, and then has no
           flows: new MemoryFlows(),
           forwarding: forwarding(4),
           forwarding6: forwarding(6),
+          underWay: async () => undefined,
           now: () => 1,
         });
         let last: Rendered | undefined;

@@ -6,7 +6,7 @@ import { acceptsFlows, type FamilyObserved, type Observed, type ObservedTable, o
 import { companionSteps } from './other-filters.js';
 import { closed, type FamilyRendered, isEmpty, type Rendered, type RenderedTable } from './render.js';
 import { ShardMap } from './shard-map.js';
-import type { FlowsStep, ForwardingStep, IptablesPlan, IptablesStep, RulesStep } from './steps.js';
+import type { FlowsStep, ForwardingStep, IptablesPlan, IptablesStep, LetPassStep, RulesStep } from './steps.js';
 import { diffTable, type TableChanges } from './table-diff.js';
 
 /**
@@ -48,7 +48,7 @@ function diffFamily(rendered: FamilyRendered, observed: FamilyObserved, all: Obs
   const steps = { look, companion, opens, rules, verify, closes, forwarding, flows };
   // What the relay has, or is to have, changes hands only once whoever gets it can carry it.
   const related = rendered.relayed.size > 0 || observed.tables.filter.chains.has(CHAINS.input);
-  return related ? besideRelay(leaving, steps) : inOrder(leaving, steps);
+  return related ? besideRelay({ family, leaving }, steps) : inOrder(leaving, steps);
 }
 
 type Steps = Readonly<
@@ -61,11 +61,19 @@ function inOrder(leaving: boolean, { look, companion, rules, verify, forwarding,
   return [...look, ...companion, ...rules, ...verify, ...forwarding, ...flows];
 }
 
-/** Nat decides who has new flows: what they need with the kernel comes before it, and what they needed goes after it. */
-function besideRelay(leaving: boolean, steps: Steps): IptablesStep[] {
-  const { look, companion, opens, rules, verify, closes, forwarding, flows } = steps;
-  const first = rules.findIndex((s) => s.table === 'nat');
-  const last = rules.findLastIndex((s) => s.table === 'nat');
+/**
+ * Nat decides who has new flows: what they need with the kernel comes before it, and what they needed goes after it, once no packet is
+ * under way that the old rules of nat let in. Such a packet would leave without its source address, or be refused in the input hook.
+ */
+function besideRelay({ family, leaving }: { readonly family: Family; readonly leaving: boolean }, steps: Steps): IptablesStep[] {
+  const { look, companion, opens, verify, closes, forwarding, flows } = steps;
+  const first = steps.rules.findIndex((s) => s.table === 'nat');
+  const decided = steps.rules.findLastIndex((s) => s.table === 'nat' && s.exit !== true) + 1;
+  const waits = decided > 0 && (decided < steps.rules.length || closes.length > 0);
+  const rules: readonly (RulesStep | LetPassStep)[] = waits
+    ? [...steps.rules.slice(0, decided), letPass(family), ...steps.rules.slice(decided)]
+    : steps.rules;
+  const last = rules.findLastIndex((s) => s.kind === 'let-pass' || s.table === 'nat');
   if (leaving)
     return [
       ...look,
@@ -91,6 +99,13 @@ function besideRelay(leaving: boolean, steps: Steps): IptablesStep[] {
     ...flows,
   ];
 }
+
+const letPass = (family: Family): LetPassStep => ({
+  kind: 'let-pass',
+  title: `wait until packets that are under way are through${family === 6 ? ', of IPv6' : ''}`,
+  family,
+  forwards: [],
+});
 
 const lookStep = (family: Family, flows: readonly FlowsStep[]): IptablesStep => ({
   kind: 'look-for-flows',
@@ -151,6 +166,7 @@ export function diffRules(rendered: FamilyRendered, observed: FamilyObserved): R
     ...input.adds,
     ...nat.adds,
     ...nat.removals,
+    ...nat.exits,
     ...filter.removals.map((s) => (onlyWhenIdle ? { ...s, onlyWhenIdle } : s)),
     ...input.removals,
     ...opened.late,
@@ -167,7 +183,7 @@ function holdOpenings({ mangle, nat }: Readonly<Record<'mangle' | 'nat', TableCh
   readonly early: RulesStep[];
   readonly late: RulesStep[];
 } {
-  const rerouted = new Set([...nat.adds, ...nat.removals].flatMap((s) => s.forwards));
+  const rerouted = new Set([...nat.adds, ...nat.removals, ...nat.exits].flatMap((s) => s.forwards));
   const late: RulesStep[] = [];
   const early = mangle.adds.map(({ replaces, ...step }): RulesStep => {
     const [key] = step.forwards;
@@ -185,7 +201,7 @@ function holdOpenings({ mangle, nat }: Readonly<Record<'mangle' | 'nat', TableCh
 type FilterPart = <T extends RenderedTable | ObservedTable>(table: T) => T;
 
 const WHOLE: FilterPart = (table) => table;
-const NOTHING: TableChanges = { adds: [], removals: [] };
+const NOTHING: TableChanges = { adds: [], removals: [], exits: [] };
 
 /** The part of the table filter that accepts what comes to the relay: no flow of the kernel's lives on it. */
 const inputPart: FilterPart = (table) => {

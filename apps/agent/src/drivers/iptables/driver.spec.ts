@@ -31,6 +31,7 @@ beforeEach(() => {
     tables: { 4: tables },
     flows,
     forwarding: new IpForwarding({ sysctl, record }),
+    underWay: async () => undefined,
     now: () => clock,
   });
 });
@@ -377,6 +378,7 @@ describe('clean-up', () => {
       tables: { 4: tables },
       flows,
       forwarding: new IpForwarding({ sysctl, record }),
+      underWay: async () => undefined,
       now: () => 1,
     });
     flows.flows = [established()];

@@ -5,6 +5,7 @@ import type { DriverCapabilities, HostDesired } from '../../planner/types.js';
 import type { FlowTable } from '../../system/conntrack.js';
 import type { IpForwarding } from '../../system/ip-forwarding.js';
 import type { RuleWatch } from '../../system/rule-watch.js';
+import type { PacketsUnderWay } from '../../system/under-way.js';
 import type { Detection, Driver, DriverCondition, DriverName } from '../driver.js';
 import { conditions } from './conditions.js';
 import { addCounters, COUNTED_TABLES } from './counters.js';
@@ -30,6 +31,7 @@ export interface IptablesDriverOptions {
   readonly flows: FlowTable;
   /** Default: other filters are nobody's business. */
   readonly filters?: ForeignFilters | undefined;
+  readonly underWay: PacketsUnderWay;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Only where the kernel announces changes. */
@@ -170,6 +172,7 @@ export class IptablesDriver implements Driver<Rendered, Observed, IptablesStep> 
       forwarding: (f) => this.#switch(f),
       flows: this.#options.flows,
       filters: this.#filters,
+      underWay: this.#options.underWay,
       now: this.#options.now,
     });
     const after = await execution.run(plan, before);
@@ -203,6 +206,7 @@ export class IptablesDriver implements Driver<Rendered, Observed, IptablesStep> 
       forwarding: (f) => this.#switch(f),
       flows: this.#options.flows,
       filters: this.#filters,
+      underWay: this.#options.underWay,
       now: this.#options.now,
       waitForNobody: true,
     });

@@ -1,6 +1,7 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { type Flow, type FlowMatch, type FlowTable, isAlive, matches } from '../../system/conntrack.js';
+import type { PacketsUnderWay } from '../../system/under-way.js';
 import { diffRules, wantedOf } from './diff.js';
 import type { ForwardingSwitch } from './driver.js';
 import { MARK_BIT, TABLES, type TableName } from './layout.js';
@@ -16,6 +17,7 @@ export interface ExecutionOptions {
   readonly forwarding: (family: Family) => ForwardingSwitch;
   readonly flows: FlowTable;
   readonly filters: ForeignFilters;
+  readonly underWay: PacketsUnderWay;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Takes everything away although flows may be alive. */
@@ -48,6 +50,10 @@ export class Execution {
     switch (step.kind) {
       case 'rules':
         if (this.#mayLeave(step)) this.#pending.push(step);
+        return;
+      case 'let-pass':
+        await this.#write(step.family);
+        await this.#options.underWay();
         return;
       case 'look-for-flows':
         this.#idle.set(step.family, this.#options.waitForNobody === true || (await this.#isIdle(step.family, step.ignoring)));

@@ -20,9 +20,11 @@ let tables6: FakeTables;
 let other: FakeTables;
 let flows: MemoryFlows;
 let sysctl: MemorySysctl;
+/** The chains in which rules of ours stood each time that packets under way were waited for. */
+let passed: { readonly nat: readonly string[]; readonly filter: readonly string[]; readonly mangle: readonly string[] }[];
 let driver: IptablesDriver;
 
-function fresh(): IptablesDriver {
+function fresh(underWay?: () => Promise<void>): IptablesDriver {
   const record = new MemorySysctlRecord();
   const filters: ForeignFilters = {
     read: async () => {
@@ -43,11 +45,16 @@ function fresh(): IptablesDriver {
     forwarding: new IpForwarding({ sysctl, record }),
     forwarding6: new IpForwarding({ sysctl, record, family: 6 }),
     filters,
+    underWay:
+      underWay ?? (async () => void passed.push({ nat: chains('nat'), filter: chains('filter'), mangle: chains('mangle') })),
     now: () => 1_000,
   });
 }
 
+const chains = (table: 'nat' | 'filter' | 'mangle') => [...new Set(tables.rules(table).map((r) => r.split(' ')[0] ?? ''))];
+
 beforeEach(() => {
+  passed = [];
   tables = new FakeTables();
   tables6 = new FakeTables({ family: 6 });
   other = new FakeTables({ variant: 'legacy' });
@@ -166,6 +173,51 @@ describe('what the relay listens on', () => {
     expect(tables.rules('mangle').filter((r) => r.includes(':relay"'))).toHaveLength(40);
     await reconcile({ relayed: many.slice(0, 1) });
     expect(tables.rules('mangle')).toHaveLength(3);
+  });
+});
+
+describe('packets that are under way as a forward changes hands', () => {
+  const moved = (port = 443) => relayed({ uid: placed().uid, port });
+  const other = placed({ uid: uidOf(7), port: 7 });
+
+  it('and were sent to the target by the kernel get the source address that they need', async () => {
+    await reconcile({ forwards: [placed()] });
+    expect(passed).toEqual([]);
+    await reconcile({ relayed: [moved()] });
+    expect(passed).toHaveLength(1);
+    expect(passed[0]?.nat).toEqual(['POSTROUTING', 'GWCTL-POST', 'GWCTL-SNAT']);
+    expect(passed[0]?.filter).toEqual(expect.arrayContaining(['INPUT', 'FORWARD', 'GWCTL-FWD', 'GWCTL-IN']));
+    expect(tables.rules('nat')).toEqual([]);
+  });
+
+  it('get it also of one forward among others', async () => {
+    await reconcile({ forwards: [placed({ snat: '10.0.0.2' }), other] });
+    const sources = () => tables.rules('nat').filter((r) => r.includes('--to-source'));
+    expect(sources()).toHaveLength(1);
+    let then: readonly string[] = [];
+    const by = fresh(async () => {
+      then = sources();
+    });
+    await reconcile({ forwards: [other], relayed: [moved()] }, by);
+    expect(then).toHaveLength(1);
+    expect(sources()).toEqual([]);
+  });
+
+  it('and came to the relay are let in to it', async () => {
+    await reconcile({ relayed: [moved()] });
+    await reconcile({ forwards: [placed()] });
+    expect(passed).toHaveLength(1);
+    expect(passed[0]?.nat).toEqual(expect.arrayContaining(['PREROUTING', 'POSTROUTING']));
+    expect(passed[0]?.filter).toEqual(expect.arrayContaining(['INPUT', 'GWCTL-IN']));
+    expect(passed[0]?.mangle).toEqual(expect.arrayContaining(['INPUT', 'GWCTL-RLY']));
+    expect(chains('filter')).not.toContain('GWCTL-IN');
+  });
+
+  it('are nobody to wait for where nothing changes hands', async () => {
+    await reconcile({ forwards: [placed(), other], relayed: [one] });
+    await reconcile({ forwards: [placed(), other], relayed: [one, relayed({ uid: uidOf(9), port: 99 })] });
+    await reconcile({ forwards: [placed(), other] });
+    expect(passed).toEqual([]);
   });
 });
 

@@ -13,6 +13,14 @@ export interface RulesStep extends Step {
   readonly lines: readonly string[];
   /** Left out while flows of ours are still alive (see {@link LookForFlowsStep}). */
   readonly onlyWhenIdle?: boolean;
+  /** Takes away what a packet meets on its way out, and so may still need that was let in by rules which are gone. */
+  readonly exit?: boolean;
+}
+
+/** Writes the rules before it, and waits until no packet is under way that met the tables as they were. */
+export interface LetPassStep extends Step {
+  readonly kind: 'let-pass';
+  readonly family: Family;
 }
 
 /** Finds out whether flows of ours are alive, but for those that the plan removes anyway. */
@@ -55,7 +63,7 @@ export interface FlowsStep extends Step {
   readonly match: FlowMatch;
 }
 
-export type IptablesStep = RulesStep | LookForFlowsStep | ForwardingStep | VerifyStep | CompanionStep | FlowsStep;
+export type IptablesStep = RulesStep | LetPassStep | LookForFlowsStep | ForwardingStep | VerifyStep | CompanionStep | FlowsStep;
 
 export interface IptablesPlan extends Plan<IptablesStep> {
   /** What the host looks like afterwards. */

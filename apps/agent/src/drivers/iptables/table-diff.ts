@@ -1,8 +1,10 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { anew, diffShared } from './chain-diff.js';
-import { keyOfChain, keyOfRule, type TableName } from './layout.js';
+import { CHAINS, keyOfChain, keyOfRule, type TableName } from './layout.js';
 import { type ObservedChain, type ObservedTable, sameRules } from './observe.js';
 import type { RenderedChain, RenderedTable } from './render.js';
+import { SNAT_TREE } from './rules.js';
+import { SOURCE_SNAT_TREE } from './source-rules.js';
 import type { RulesStep } from './steps.js';
 
 /** A step that writes a whole chain anew, with the rules that it had. */
@@ -11,6 +13,8 @@ export type WritingStep = RulesStep & { readonly replaces?: readonly string[] };
 export interface TableChanges {
   readonly adds: WritingStep[];
   readonly removals: RulesStep[];
+  /** Of nat, removals from what stands behind the routing decision. */
+  readonly exits: RulesStep[];
 }
 
 export function diffTable(of: {
@@ -37,6 +41,7 @@ export function diffTable(of: {
 class Changes implements TableChanges {
   adds: WritingStep[] = [];
   readonly removals: RulesStep[] = [];
+  readonly exits: RulesStep[] = [];
   readonly #family: Family;
   readonly #table: TableName;
 
@@ -49,15 +54,14 @@ class Changes implements TableChanges {
     if (kind === 'own') {
       const [now, then] = [new Set(rules), new Set(present)];
       const different = [...rules.filter((r) => !then.has(r)), ...present.filter((r) => !now.has(r))];
-      this.adds.push({
-        ...this.#step(`rewrite ${name} (${count(rules)})`, anew(name, rules), keysOf(different)),
-        replaces: present,
-      });
+      const step = this.#step(`rewrite ${name} (${count(rules)})`, anew(name, rules), keysOf(different));
+      if (this.#isExit(name) && rules.every((r) => then.has(r))) this.exits.push({ ...step, exit: true });
+      else this.adds.push({ ...step, replaces: present });
       return;
     }
     const { edits, edited, removals, removed } = diffShared(name, rules, present);
     if (edits.length > 0) this.adds.push(this.#step(`change ${named(edited)} in ${name}`, edits, keys(edited)));
-    if (removals.length > 0) this.removals.push(this.#step(`remove ${named(removed)} from ${name}`, removals, keys(removed)));
+    if (removals.length > 0) this.#remove(name, this.#step(`remove ${named(removed)} from ${name}`, removals, keys(removed)));
   }
 
   /** All are made before any is filled: one may lead to another. */
@@ -91,18 +95,34 @@ class Changes implements TableChanges {
       added.push(...same.map(() => `-D ${hook.chain} ${hook.rule}`), `-I ${hook.chain} 1 ${hook.rule}`);
       places.push(hook.chain);
     }
-    const removed = observed.hooks.filter((h) => !kept.has(h)).map((h) => `-D ${h.chain} ${h.rule}`);
     if (added.length > 0) this.adds.push(this.#step(`lead to our chains from ${[...new Set(places)].join(', ')}`, added, []));
-    if (removed.length > 0) this.removals.push(this.#step('remove jumps to our chains', removed, []));
+    const removed = Map.groupBy(
+      observed.hooks.filter((h) => !kept.has(h)),
+      (h) => this.#isExit(h.chain),
+    );
+    for (const jumps of removed.values()) {
+      const lines = jumps.map((h) => `-D ${h.chain} ${h.rule}`);
+      this.#remove(jumps[0]?.chain ?? '', this.#step('remove jumps to our chains', lines, []));
+    }
   }
 
   /** All are emptied before any goes: one may lead to another. */
   stale(chains: readonly (readonly [string, ObservedChain])[]): void {
-    if (chains.length === 0) return;
-    const names = chains.map(([name]) => name);
-    const lines = [...names.map((n) => `-F ${n}`), ...names.map((n) => `-X ${n}`)];
-    const concerned = new Set(chains.flatMap(([name, { rules }]) => [...keysOf(rules), keyOfChain(name) ?? []].flat()));
-    this.removals.push(this.#step(`remove ${some(names)}`, lines, [...concerned]));
+    for (const together of Map.groupBy(chains, ([name]) => this.#isExit(name)).values()) {
+      const names = together.map(([name]) => name);
+      const lines = [...names.map((n) => `-F ${n}`), ...names.map((n) => `-X ${n}`)];
+      const concerned = new Set(together.flatMap(([name, { rules }]) => [...keysOf(rules), keyOfChain(name) ?? []].flat()));
+      this.#remove(names[0] ?? '', this.#step(`remove ${some(names)}`, lines, [...concerned]));
+    }
+  }
+
+  #remove(chain: string, step: RulesStep): void {
+    if (this.#isExit(chain)) this.exits.push({ ...step, exit: true });
+    else this.removals.push(step);
+  }
+
+  #isExit(chain: string): boolean {
+    return this.#table === 'nat' && EXIT.test(chain);
   }
 
   #step(title: string, lines: readonly string[], forwards: readonly string[]): RulesStep {
@@ -110,6 +130,11 @@ class Changes implements TableChanges {
     return { kind: 'rules', family, table, title: `${family === 6 ? 'ip6 ' : ''}${table}: ${title}`, lines, forwards };
   }
 }
+
+/** Chains of nat that a packet comes through on its way out; none leads to one of the others, nor is led to by one. */
+const EXIT = new RegExp(
+  `^(?:POSTROUTING|${CHAINS.post}|${CHAINS.snat}|${CHAINS.sourceSnat}|(?:GWCTL-E-|${SNAT_TREE.prefix}|${SOURCE_SNAT_TREE.prefix}).*)$`,
+);
 
 const isKey = (id: string): boolean => /^[0-9a-f]{8}$/.test(id);
 const keys = (ids: readonly string[]): string[] => ids.filter(isKey);

@@ -50,7 +50,8 @@ it('takes over from the layout before it: the new way is there before the old on
   for (const table of ['mangle', 'filter', 'nat'] as const) tables.meddle(table, BEFORE[table]);
   const flows = new MemoryFlows();
   const forwarding = new IpForwarding({ sysctl: new MemorySysctl(), record: new MemorySysctlRecord() });
-  const driver = new IptablesDriver({ tables: { 4: tables }, flows, forwarding, now: () => 1 });
+  const underWay = async () => undefined;
+  const driver = new IptablesDriver({ tables: { 4: tables }, flows, forwarding, underWay, now: () => 1 });
   const rendered = driver.render(desired([placed()]));
   await driver.apply(driver.diff(rendered, await driver.observe()));
   expect(driver.drift(rendered, await driver.observe())).toEqual([]);

@@ -7,6 +7,7 @@ import type { DriverCapabilities, HostDesired } from '../../planner/types.js';
 import type { FlowMatch, FlowTable } from '../../system/conntrack.js';
 import type { LiveFlows } from '../../system/live-flows.js';
 import type { RuleWatch } from '../../system/rule-watch.js';
+import type { PacketsUnderWay } from '../../system/under-way.js';
 import type { Detection, Driver, DriverCondition, DriverName } from '../driver.js';
 import { conditions } from './conditions.js';
 import { countersOf } from './counters.js';
@@ -33,6 +34,7 @@ export class NftablesDriver implements Driver<Rendered, Observed, NftablesStep> 
   readonly #forwarding: Readonly<Record<Family, ForwardingSwitch | undefined>>;
   readonly #flows: { readonly table: Pick<FlowTable, 'remove'>; readonly live: LiveFlows };
   readonly #now: () => number;
+  readonly #underWay: PacketsUnderWay;
   /** What {@link detect} found; until then, everything. */
   #abilities: Abilities = { ftp: true, ipv6: true, troubles: [] };
   #mirror: Observed | undefined;
@@ -49,13 +51,14 @@ export class NftablesDriver implements Driver<Rendered, Observed, NftablesStep> 
     readonly forwarding: ForwardingSwitch;
     readonly forwarding6?: ForwardingSwitch;
     readonly flows: { readonly table: Pick<FlowTable, 'remove'>; readonly live: LiveFlows };
-    readonly host: { readonly now: () => number; readonly watch?: RuleWatch | undefined };
+    readonly host: { readonly now: () => number; readonly underWay: PacketsUnderWay; readonly watch?: RuleWatch | undefined };
   }) {
     this.#nft = options.nft;
     this.#filters = options.filters;
     this.#forwarding = { 4: options.forwarding, 6: options.forwarding6 };
     this.#flows = options.flows;
     this.#now = options.host.now;
+    this.#underWay = options.host.underWay;
     if (options.host.watch) this.watch = options.host.watch;
   }
 
@@ -134,6 +137,7 @@ export class NftablesDriver implements Driver<Rendered, Observed, NftablesStep> 
         filters: this.#filters,
         forwarding: this.#forwarding,
         live: this.#flows.live,
+        underWay: this.#underWay,
         layout: this.#abilities,
         now: this.#now,
         observed: (expect) => this.#observed(expect),

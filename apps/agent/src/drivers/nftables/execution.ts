@@ -4,6 +4,7 @@ import type { Filters } from '../../filters/filter-programs.js';
 import { type Flow, type FlowMatch, matches } from '../../system/conntrack.js';
 import type { IpForwarding } from '../../system/ip-forwarding.js';
 import type { LiveFlows } from '../../system/live-flows.js';
+import type { PacketsUnderWay } from '../../system/under-way.js';
 import { linesOf } from './changes.js';
 import { remaining } from './diff.js';
 import type { LayoutOptions } from './layout.js';
@@ -24,6 +25,7 @@ export interface ExecutionParts {
   readonly filters: Filters;
   readonly forwarding: Readonly<Record<Family, ForwardingSwitch | undefined>>;
   readonly live: LiveFlows;
+  readonly underWay: PacketsUnderWay;
   readonly layout: LayoutOptions;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -73,6 +75,9 @@ export class Execution {
       case 'closed':
         this.#pending.push(step);
         return;
+      case 'let-pass':
+        await this.#write();
+        return this.#parts.underWay();
       case 'sweep':
         return this.#sweep(step);
       case 'remove-table':

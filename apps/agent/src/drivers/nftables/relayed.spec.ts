@@ -78,9 +78,16 @@ describe('a forward that changes hands', () => {
     const before = committed.length;
     const { plan } = await relay(moved);
     const elements = plan.steps.filter((s) => s.kind === 'elements').map((s) => s.kind);
-    expect(kinds(plan)).toEqual(['elements', into?.('INPUT'), ...elements.slice(1), 'verify']);
+    expect(kinds(plan)).toEqual(['elements', into?.('INPUT'), ...elements.slice(2), 'let-pass', 'elements', 'verify']);
     // What interval sets hold is seen a moment later than all else, so that it comes before.
-    expect(committed.slice(before)).toHaveLength(2);
+    expect(committed.slice(before)).toHaveLength(3);
+    // A packet that was sent to the target meets the source addresses last.
+    expect(host.underWay).toEqual([before + 2]);
+    const gone = (n: number) =>
+      (committed[before + n] ?? []).flatMap((l) => /^delete element ip gwctl (\S+) /.exec(l)?.[1] ?? []);
+    expect(gone(1)).toContain('to-at');
+    expect(gone(1)).not.toContain('masq-at');
+    expect(gone(2)).toEqual(['masq-at']);
     expect(committed[before]).toEqual([expect.stringMatching(/^add element ip gwctl relay-at /)]);
     expect(host.filters.forward.get('nft')?.rules).toEqual([COMPANION]);
     expect(host.sysctl.values.get('net.ipv4.ip_forward')).toBe('1');
@@ -105,8 +112,11 @@ describe('a forward that changes hands', () => {
     const { plan } = await host.reconcile([placed()]);
     const elements = plan.steps.filter((s) => s.kind === 'elements').map((s) => s.kind);
     const ready = ['closed', into?.('FORWARD'), 'set net.ipv4.ip_forward to 1'];
-    expect(kinds(plan)).toEqual([...ready, ...elements, outOf?.('INPUT'), 'verify']);
-    expect(host.nft.committed).toHaveLength(before + 2);
+    expect(kinds(plan)).toEqual([...ready, ...elements.slice(1), 'let-pass', 'elements', outOf?.('INPUT'), 'verify']);
+    expect(host.nft.committed).toHaveLength(before + 3);
+    // What came to the relay is let in to it.
+    expect(host.underWay).toEqual([before + 2]);
+    expect(host.nft.committed.at(-1)).toEqual([expect.stringMatching(/^delete element ip gwctl relay-at /)]);
     expect((await host.reconcile([placed()])).plan.steps).toEqual([]);
   });
 });

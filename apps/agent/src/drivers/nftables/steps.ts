@@ -48,6 +48,11 @@ export interface RemoveTableStep extends Step {
   readonly family: Family;
 }
 
+/** Writes what is before it, and waits until no packet is under way that met the table as it was. */
+export interface LetPassStep extends Step {
+  readonly kind: 'let-pass';
+}
+
 /** Finds out which ways of removed and changed forwards still have flows, but for those that the plan removes anyway. */
 export interface LookForFlowsStep extends Step {
   readonly kind: 'look-for-flows';
@@ -97,5 +102,13 @@ export interface FlowsStep extends Step {
 
 /** What changes our tables. */
 export type TableStep = ElementsStep | RebuildStep | ClosedStep | SweepStep | RemoveTableStep;
-export type NftablesStep = TableStep | LookForFlowsStep | ReleaseStep | CompanionStep | ForwardingStep | VerifyStep | FlowsStep;
+export type NftablesStep =
+  | TableStep
+  | LetPassStep
+  | LookForFlowsStep
+  | ReleaseStep
+  | CompanionStep
+  | ForwardingStep
+  | VerifyStep
+  | FlowsStep;
 export type NftablesPlan = Plan<NftablesStep>;

@@ -91,6 +91,8 @@ export class MemoryHost {
   readonly #forwarding = new IpForwarding({ sysctl: this.sysctl, record: new MemorySysctlRecord() });
   /** Of IPv6: what it is, and whether it is our doing. */
   readonly six = { on: true, ours: false };
+  /** How many transactions there were each time that packets under way were waited for. */
+  readonly underWay: number[] = [];
   /** Milliseconds since the epoch. */
   now = 1000;
   #rendered: Rendered | undefined;
@@ -112,7 +114,7 @@ export class MemoryHost {
         turnOn: async () => void Object.assign(this.six, this.six.on ? {} : { on: true, ours: true }),
         restore: async () => void Object.assign(this.six, this.six.ours ? { on: false, ours: false } : {}),
       },
-      host: { now: () => this.now },
+      host: { now: () => this.now, underWay: async () => void this.underWay.push(this.nft.committed.length) },
     });
   }
 

@@ -113,6 +113,8 @@ const relay = (n: number) => relayed({ uid: uid(n), port: 1000 + n });
 type AnyDriver = Driver<unknown, unknown, Step>;
 
 let log: string[];
+/** Whether it is told who is waited for. */
+let connecting: boolean;
 let kernel: LoggingKernel;
 let other: FakeRelay;
 let pair: PairDriver<unknown, unknown, Step, unknown, unknown, Step>;
@@ -120,12 +122,16 @@ let rendered: ReturnType<typeof pair.render> | undefined;
 
 beforeEach(() => {
   log = [];
+  connecting = false;
   kernel = new LoggingKernel(log);
   other = new FakeRelay(log);
   rendered = undefined;
   pair = new PairDriver({
     kernel: kernel as unknown as Driver<unknown, unknown, Step>,
     relay: other as unknown as Driver<unknown, unknown, Step>,
+    handshakesOver: async (listeners) => {
+      if (connecting) log.push(...listeners.map((l) => `waited for ${l.address?.text}:${l.ports.first}`));
+    },
   });
 });
 
@@ -159,6 +165,21 @@ describe('a kernel driver and the relay', () => {
     await want([forward(1)], []);
     expect(log).toEqual(['kernel put', 'relay-remove']);
     expect([kernel.kernel.size, other.listening.size]).toEqual([1, 0]);
+  });
+
+  it('hand it over to the kernel once nobody is in the middle of connecting to the relay', async () => {
+    await want([], [relay(1), relay(2), relay(3)]);
+    log.length = 0;
+    connecting = true;
+    await want([forward(1), placed({ uid: uid(2), port: 1002, protocol: 'udp' })], []);
+    expect(log).toEqual([
+      'relay-remove',
+      'kernel put',
+      'kernel put',
+      'waited for 203.0.113.10:1001',
+      'relay-remove',
+      'relay-remove',
+    ]);
   });
 
   it('let go first of what nobody wants any more, whose listener may be another forward by now', async () => {

@@ -1,15 +1,19 @@
 import type { Counters } from '@gwctl/shared/domain/status';
-import { AppError } from '@gwctl/shared/errors/app-error';
 import { SortedList } from '../../planner/sorted-list.js';
 import type { DriverCapabilities, Health, HostDesired, PlacedForward } from '../../planner/types.js';
+import type { HandshakesOver } from '../../system/handshakes.js';
 import type { Detection, DriftFound, Driver, DriverCondition, DriverName, PlacementFinding, Plan, Step } from '../driver.js';
+import { together } from '../part-failure.js';
+import { Failures } from './failures.js';
 import { mayStay } from './held.js';
 import { halfOf, type Observed, troubleOf } from './observe.js';
-import { isLate, type PairStep, parted, unread } from './steps.js';
+import { isLate, listenersOf, type PairStep, parted, unread } from './steps.js';
 
 /** What both render, and what of it tells how forwards move between them. */
 export interface Rendered<K, R> {
   readonly desired: HostDesired;
+  /** The kernel's, as a list that is searched by uid. */
+  readonly forwards: SortedList<PlacedForward>;
   readonly kernel: K;
   readonly relay: R;
 }
@@ -27,6 +31,7 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
   readonly watchHost?: Watch;
   readonly #kernel: Driver<KR, KO, KS>;
   readonly #relay: Driver<RR, RO, RS>;
+  readonly #handshakesOver: HandshakesOver;
   /** What the kernel carries, as far as this process put it there. */
   #carried = SortedList.empty<PlacedForward>();
   /** Forwards that the relay is to carry and does not, which the kernel therefore still carries as before. */
@@ -35,10 +40,16 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
   /** What the kernel was really told where it holds more than it was to. */
   readonly #really = new WeakMap<Rendered<KR, RR>, KR>();
 
-  constructor(options: { readonly kernel: Driver<KR, KO, KS>; readonly relay: Driver<RR, RO, RS> }) {
-    const { kernel, relay } = options;
+  /** `handshakesOver`: default, no client is waited for. */
+  constructor(options: {
+    readonly kernel: Driver<KR, KO, KS>;
+    readonly relay: Driver<RR, RO, RS>;
+    readonly handshakesOver?: HandshakesOver;
+  }) {
+    const { kernel, relay, handshakesOver = async () => undefined } = options;
     this.#kernel = kernel;
     this.#relay = relay;
+    this.#handshakesOver = handshakesOver;
     // Whoever watches relies on changes of rules being announced: what only the relay tells is not that.
     if (kernel.watch) this.watch = (onChange) => joined([kernel.watch?.(onChange), relay.watch?.(onChange)]);
     else this.watchHost = (onChange) => joined([kernel.watchHost?.(onChange), relay.watch?.(onChange)]);
@@ -60,6 +71,7 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
     if (previous?.desired === desired) return previous;
     return {
       desired,
+      forwards: SortedList.from(desired.forwards),
       kernel: this.#kernel.render(desired, previous?.kernel),
       relay: this.#relay.render(desired, previous?.relay),
     };
@@ -83,13 +95,12 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
    */
   diff(rendered: Rendered<KR, RR>, observed: Observed<KO, RO>): Plan<PairStep<KS, RS>> {
     this.#wanted = rendered;
-    const { desired } = rendered;
+    const { desired, forwards } = rendered;
     const relay = observed.relay.ok ? this.#relay.diff(rendered.relay, observed.relay.observed).steps : [];
     const held = this.#stillHeld(rendered, observed);
     const kernel = this.#kernelSteps(rendered, observed, held);
     // A process that has just started learns so what the kernel carries already.
-    if (observed.kernel.ok && kernel.length === 0) this.#carried = SortedList.from(withHeld(desired, held).forwards);
-    const forwards = SortedList.from(desired.forwards);
+    if (observed.kernel.ok && kernel.length === 0) this.#carried = withHeld(rendered, held);
     const late = relay.filter((step) => isLate(step, forwards));
     const early = relay.filter((step) => !isLate(step, forwards));
     const blind = [
@@ -101,28 +112,23 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
 
   async apply({ steps }: Plan<PairStep<KS, RS>>): Promise<void> {
     const wanted = this.#wanted;
-    const { early, ahead, kernel, late, blind } = parted(steps, wanted ? SortedList.from(wanted.desired.forwards) : undefined);
-    const failures: unknown[] = blind.map((s) => s.error);
-    const attempt = async (doing: () => Promise<void>): Promise<boolean> => {
-      try {
-        await doing();
-        return true;
-      } catch (error) {
-        failures.push(error);
-        return false;
-      }
-    };
+    const { early, ahead, kernel, late, blind } = parted(steps, wanted?.forwards);
+    const failures = new Failures(blind);
     // Addresses that the relay is to listen on; nothing else of the kernel's may come before the relay listens.
-    if (ahead.length > 0 && early.length > 0) await attempt(() => this.#kernel.apply({ steps: ahead }));
-    const told = early.length === 0 || (await attempt(() => this.#relay.apply({ steps: early })));
+    if (ahead.length > 0 && early.length > 0) await failures.of('kernel', () => this.#kernel.apply({ steps: ahead }));
+    const told = early.length === 0 || (await failures.of('relay', () => this.#relay.apply({ steps: early })));
     const held = wanted ? this.#toHold(wanted, told) : this.#held;
     const rest = early.length > 0 ? kernel : [...ahead, ...kernel];
     // Of a kernel that could not be read nobody knows what it carries: nothing was planned for it, and what moves there is not there.
     const readable = !blind.some((s) => s.half === 'kernel');
-    const done = readable && (await attempt(() => this.#applyKernel(wanted, rest, held)));
-    // What moves to the kernel stays with the relay until it is there.
-    if (done && late.length > 0) await attempt(() => this.#relay.apply({ steps: late }));
-    if (failures.length > 0) throw failures.length === 1 ? failures[0] : together(failures);
+    const done = readable && (await failures.of('kernel', () => this.#applyKernel(wanted, rest, held)));
+    // What moves to the kernel stays with the relay until it is there, and until who began to connect to the relay has done so.
+    if (done && late.length > 0)
+      await failures.of('relay', async () => {
+        await this.#handshakesOver(listenersOf(late, wanted?.forwards ?? SortedList.empty()));
+        await this.#relay.apply({ steps: late });
+      });
+    failures.throw();
   }
 
   drift(applied: Rendered<KR, RR>, observed: Observed<KO, RO>): readonly DriftFound[] {
@@ -162,17 +168,19 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
     this.#carried = SortedList.empty();
     this.#held = SortedList.empty();
     const results = await Promise.allSettled([this.#relay.cleanUp(), this.#kernel.cleanUp()]);
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    const failure = together(results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : [])));
+    if (failure) throw failure;
   }
 
-  #kernelSteps(
-    { desired, kernel }: Rendered<KR, RR>,
-    observed: Observed<KO, RO>,
-    held: SortedList<PlacedForward>,
-  ): readonly KS[] {
+  #kernelSteps(rendered: Rendered<KR, RR>, observed: Observed<KO, RO>, held: SortedList<PlacedForward>): readonly KS[] {
     if (!observed.kernel.ok) return [];
-    const rendered = held.length === 0 ? kernel : this.#kernel.render(withHeld(desired, held), kernel);
-    return this.#kernel.diff(rendered, observed.kernel.observed).steps;
+    return this.#kernel.diff(this.#rendered(rendered, held), observed.kernel.observed).steps;
+  }
+
+  /** For the kernel, with what it still carries for the relay. */
+  #rendered(wanted: Rendered<KR, RR>, held: SortedList<PlacedForward>): KR {
+    const { desired, kernel } = wanted;
+    return held.length === 0 ? kernel : this.#kernel.render({ ...desired, forwards: withHeld(wanted, held) }, kernel);
   }
 
   /** Of those that the kernel holds for the relay, those that the relay still does not carry. */
@@ -217,26 +225,23 @@ export class PairDriver<KR, KO, KS extends Step, RR, RO, RS extends Step>
   /** The plan's steps, or, where the kernel must hold more than was planned, those that this takes. */
   async #applyKernel(wanted: Rendered<KR, RR> | undefined, steps: readonly KS[], held: SortedList<PlacedForward>): Promise<void> {
     if (!wanted) return steps.length > 0 ? this.#kernel.apply({ steps }) : undefined;
-    const desired = withHeld(wanted.desired, held);
     if (held.length === 0) {
       if (steps.length > 0) await this.#kernel.apply({ steps });
       this.#really.delete(wanted);
     } else {
-      const rendered = this.#kernel.render(desired, wanted.kernel);
+      const rendered = this.#rendered(wanted, held);
       const plan = this.#kernel.diff(rendered, this.#kernel.mirror() ?? (await this.#kernel.observe()));
       if (plan.steps.length > 0) await this.#kernel.apply(plan);
       this.#really.set(wanted, rendered);
     }
     this.#held = held;
-    this.#carried = SortedList.from(desired.forwards);
+    this.#carried = withHeld(wanted, held);
   }
 }
 
-/** What is wanted, and beside it what the kernel still carries for the relay. */
-function withHeld(desired: HostDesired, held: SortedList<PlacedForward>): HostDesired {
-  if (held.length === 0) return desired;
-  return { ...desired, forwards: SortedList.from(desired.forwards).with({ gone: [], come: [...held] }) };
-}
+/** What the kernel is to carry, and beside it what it still carries for the relay. */
+const withHeld = (wanted: { readonly forwards: SortedList<PlacedForward> }, held: SortedList<PlacedForward>) =>
+  held.length === 0 ? wanted.forwards : wanted.forwards.with({ gone: [], come: [...held] });
 
 const stillThere = (finding: PlacementFinding): PlacementFinding => ({ ...finding, instead: 'older' });
 
@@ -245,9 +250,3 @@ const joined = (watches: readonly ({ close(): void } | undefined)[]) => ({
     for (const watch of watches) watch?.close();
   },
 });
-
-function together(failures: readonly unknown[]): AppError {
-  const [first, ...more] = failures.map((f) => AppError.from(f));
-  const { code, reason, message } = first ?? AppError.from(undefined);
-  return new AppError({ code, reason, message: [message, ...more.map((e) => e.message)].join('; and '), cause: failures[0] });
-}

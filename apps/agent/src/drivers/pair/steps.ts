@@ -1,5 +1,7 @@
 import type { AppError } from '@gwctl/shared/errors/app-error';
 import type { Listed, SortedList } from '../../planner/sorted-list.js';
+import type { PlacedForward } from '../../planner/types.js';
+import type { HandshakeListener } from '../../system/handshakes.js';
 import type { Step } from '../driver.js';
 
 /** One half could not be read, so that nothing can be planned for it: it fails, and what follows from that is told. */
@@ -29,6 +31,14 @@ export const unread = (half: UnreadStep['half'], forwards: Listed<{ readonly key
 export function isLate(step: Step, kernel: SortedList<{ readonly uid: string }>): boolean {
   return step.kind === 'relay-remove' && 'uid' in step && kernel.get(String(step.uid)) !== undefined;
 }
+
+/** Where the kernel listens with TCP for what the relay lets go of by these steps. */
+export const listenersOf = (late: readonly Step[], kernel: SortedList<PlacedForward>): readonly HandshakeListener[] =>
+  late.flatMap((step) => {
+    const { listen } = ('uid' in step ? kernel.get(String(step.uid)) : undefined) ?? {};
+    if (!listen?.ports || listen.protocol === 'udp') return [];
+    return [{ ...(listen.address ? { address: listen.address } : {}), ports: listen.ports }];
+  });
 
 export interface Parted<K extends Step, R extends Step> {
   readonly early: readonly R[];

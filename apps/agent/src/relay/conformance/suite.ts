@@ -4,6 +4,7 @@ import { connectingSuite } from './connecting.js';
 import { handoverSuite } from './handover.js';
 import { type IntegritySize, integritySuite } from './integrity.js';
 import { proxySuite } from './proxy.js';
+import { removingSuite } from './removing.js';
 import type { EngineUnderTest } from './stage.js';
 import { tcpSuite } from './tcp.js';
 import { udpSuite } from './udp.js';
@@ -15,6 +16,7 @@ export function engineSuite(name: string, under: EngineUnderTest, size: Integrit
     connectingSuite(under);
     proxySuite(under);
     changesSuite(under);
+    removingSuite(under);
     udpSuite(under);
     handoverSuite(under);
     integritySuite(under, size);

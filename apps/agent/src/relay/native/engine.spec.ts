@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -72,6 +73,20 @@ describe('native engine', () => {
     await asked(port);
     await served;
     expect((await engine.use()).paused).toBe(false);
+  });
+
+  it('takes in who waits because of that, as the forward is removed', async () => {
+    const engine = await open(400);
+    const hole = later(await Blackhole.open(), (h) => h.close());
+    const deaf = await freePorts();
+    await engine.set(forward('deaf', deaf, hole, { connectTimeout: 60_000 }));
+    const clients = Array.from({ length: 150 }, () => client(deaf));
+    await Promise.all(clients.map((c) => once(c, 'connect')));
+    // Twice a sixteenth, and no more for as long as it is carried.
+    expect((await engine.use()).connections).toBeLessThanOrEqual(60);
+    await engine.remove('deaf');
+    expect((await engine.use()).connections).toBe(150);
+    expect(clients.filter((c) => c.destroyed)).toEqual([]);
   });
 
   it('lets no forward have all descriptors', async () => {
@@ -174,6 +189,25 @@ describe('native engine', () => {
     }
   });
 
+  it('knows the UDP clients of a removed forward wherever the kernel gives their datagrams', async () => {
+    const engine = await open(400);
+    const [there, port] = [(await peer()).echo(), await freePorts()];
+    const clients: DatagramPeer[] = [];
+    // Sockets that come and go have the kernel spread the clients anew, over those of both rounds and both workers.
+    for (const uid of ['first', 'second']) {
+      await engine.set(forward(uid, port, there, UDP));
+      const fresh = await Promise.all(Array.from({ length: 16 }, () => peer()));
+      for (const client of fresh) client.send('new', { address: '127.0.0.1', port });
+      for (const client of fresh) expect(await client.text()).toBe('new');
+      await engine.remove(uid);
+      clients.push(...fresh);
+    }
+    (await peer()).send('stranger', { address: '127.0.0.1', port });
+    for (const client of clients) client.send('known', { address: '127.0.0.1', port });
+    for (const client of clients) expect(await client.text()).toBe('known');
+    expect(there.received).toBe(64);
+  });
+
   it('says so when a worker ends', async () => {
     const started = performance.now();
     const thread = new WorkerThread({
@@ -181,7 +215,7 @@ describe('native engine', () => {
       libc: { ...libc, eventfd: () => 999_999 },
       index: 0,
       descriptors: descriptorMemory(100),
-      events: { news: () => undefined, trouble: () => undefined, died: () => undefined },
+      events: { news: () => undefined, strayed: () => undefined, trouble: () => undefined, died: () => undefined },
     });
     await expect(thread.start()).rejects.toMatchObject({ reason: 'RELAY_WORKER_ENDED' });
     await expect(thread.ask('use', {})).rejects.toMatchObject({ reason: 'RELAY_WORKER_ENDED' });

@@ -216,6 +216,9 @@ class NativeEngine implements Engine {
       predecessor: this.#predecessor,
       events: {
         news: (from, uid, news) => this.#news(from, uid, news),
+        strayed: (from, stray) => {
+          for (const thread of this.#threads) if (thread !== from) thread.pass(stray);
+        },
         trouble: (what, error) => this.#options.onTrouble?.(what, error),
         died: (error) => this.#died(error),
       },

@@ -1,6 +1,6 @@
 import type { EngineUse, ForwardCounts, RelayFlow } from '../engine.js';
 import type { RelayedForward } from '../types.js';
-import type { SharedOut, TargetNews } from './side.js';
+import type { SharedOut, Stray, TargetNews } from './side.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -49,6 +49,7 @@ export type Order =
   /** Connections that waited at listeners which the forward does not have any more, and that it is to carry all the same. */
   | { readonly kind: 'adopt'; readonly uid: string; readonly connections: readonly Adopted[] }
   | { readonly kind: 'learn'; readonly uid: string; readonly news: TargetNews }
+  | { readonly kind: 'stray'; readonly stray: Stray }
   | { readonly kind: 'stop' };
 
 export type WorkerUse = Pick<EngineUse, 'connections' | 'clients' | 'pipes'>;
@@ -71,4 +72,5 @@ export type Report =
   /** The order could not be done. */
   | { readonly kind: 'unable'; readonly id: number; readonly error: unknown }
   | { readonly kind: 'news'; readonly uid: string; readonly news: TargetNews }
+  | { readonly kind: 'stray'; readonly stray: Stray }
   | { readonly kind: 'trouble'; readonly what: string; readonly error: unknown };

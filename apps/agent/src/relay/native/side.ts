@@ -46,6 +46,15 @@ export interface TargetNews {
   readonly rttUs?: number;
 }
 
+/** What a UDP client sent and a socket got that does not know it. */
+export interface Stray {
+  /** Of the listener, as placeOf (udp-port.ts) says it. */
+  readonly place: string;
+  /** Words of the client's key, see udp-clients.ts. */
+  readonly key: Int32Array;
+  readonly payloads: readonly Uint8Array[];
+}
+
 /** Of one forward, the same memory in all workers and both sides. See shared-limits.ts. */
 export interface SharedCounters {
   readonly memory: SharedArrayBuffer;
@@ -55,6 +64,8 @@ export interface SharedCounters {
 export interface SideHost {
   /** A target of a forward changed: told to the main thread, and by it to the other workers. */
   changed(uid: string, news: TargetNews): void;
+  /** A datagram that perhaps a client of another worker sent: told to the others. */
+  strayed(stray: Stray): void;
   /** Something that should not happen, and that was kept to one flow. */
   trouble(what: string, error: unknown): void;
   /** Whether a forward that holds so many descriptors has its share of them; while there is no other, it may have all. */

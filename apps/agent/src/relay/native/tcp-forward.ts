@@ -98,9 +98,10 @@ export class TcpForward {
     if (was !== forward && this.#open > 0) this.#change(was, forward);
   }
 
-  /** Unwatches its listeners, for good. */
+  /** Unwatches its listeners, for good. Who waits at one has connected already: with what is open it goes on, unless that is cut. */
   remove(cut: boolean): void {
     this.#removed = true;
+    if (!cut) this.acceptAll();
     this.#listen([]);
     if (cut) this.abortAll();
     if (this.#open === 0) this.#keeper.left(this);
@@ -124,7 +125,7 @@ export class TcpForward {
 
   counts(): ForwardCounts | undefined {
     const { uid, bytes, failed } = this;
-    if (this.#flows + this.#refused + this.#limited === 0) return undefined;
+    if (this.#came === 0) return undefined;
     const [flows, refused, limited, open] = [this.#flows, this.#refused, this.#limited, this.#open];
     return { uid, bytes, datagrams: 0, flows, refused, limited, failed, open, targets: this.places.counts() };
   }
@@ -133,7 +134,8 @@ export class TcpForward {
   acceptAt(listener: TcpListener): void {
     const { host } = this.#gear;
     for (let i = 0; i < BATCH; i++) {
-      if (this.#crowds(1)) {
+      // One that is removed takes nobody's room for long.
+      if (!this.#removed && this.#crowds(1)) {
         this.#rest();
         return;
       }
@@ -148,6 +150,15 @@ export class TcpForward {
         if (!this.#goesOn()) return;
       }
     }
+  }
+
+  /** Accepts what waits at any of its listeners, as long as there is room. */
+  acceptAll(): void {
+    for (const listener of this.#listeners.values())
+      for (let before = Number.NEGATIVE_INFINITY; this.#came - before >= BATCH; ) {
+        before = this.#came;
+        this.acceptAt(listener);
+      }
   }
 
   /** A connection that was accepted elsewhere, at `port`. */
@@ -203,6 +214,10 @@ export class TcpForward {
     // One that is gone already. Beyond what POSIX lists, Linux passes on what the network reported of a connection before it was
     // accepted (accept(2)).
     return errno >= ECONNABORTED || errno === EPROTO || errno === EINTR;
+  }
+
+  get #came(): number {
+    return this.#flows + this.#refused + this.#limited;
   }
 
   #welcome(client: number, port: number): void {

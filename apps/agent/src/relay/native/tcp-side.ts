@@ -81,6 +81,8 @@ export class TcpSide implements Side, FlowKeeper {
   }
 
   drained(done: () => void): void {
+    // Where there is no successor, nobody else would.
+    for (const forward of this.#forwards.values()) forward.acceptAll();
     this.#drained = done;
     this.#tellDrained();
   }

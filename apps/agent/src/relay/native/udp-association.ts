@@ -125,6 +125,13 @@ export class UdpAssociation implements Ready, ReplyReceiver, SendOutcome<UdpAsso
     else this.#sendOne(inbound.address(first), inbound.length(first));
   }
 
+  /** Sends on what came by itself, elsewhere. */
+  sendAlone(payload: Uint8Array): void {
+    this.moved = this.#gear.loop.now;
+    this.#count(payload.length, 1);
+    this.#sendHeld(payload);
+  }
+
   /** The target's socket has answers, or an error. */
   ready(): void {
     const { replies, loop } = this.#gear;

@@ -24,6 +24,8 @@ import { joinReceived, ON, openToTarget, widen } from './udp-target-socket.js';
 
 /** Full batches taken in one turn of the loop: then others have theirs, and epoll reports again what still waits. */
 const BATCHES = 4;
+/** More than wait where they are taken at once. */
+const ALL_BATCHES = 256;
 /** Bytes that may wait in a listening socket: some milliseconds at full rate. */
 const WAITING = 4 * 1024 * 1024;
 
@@ -32,6 +34,8 @@ export interface PortOptions {
   readonly socket: SharedOut;
   /** The socket that would get what this one gets, were this one not there; undefined: none. `local`: where it was sent to. */
   readonly heir: (port: UdpPort, local: string) => UdpPort | undefined;
+  /** A datagram of a client that nobody of these knows. */
+  readonly strayed: (port: UdpPort, slot: number) => void;
   /** The socket is to be received on, also without clients: a predecessor that no longer does so holds it too. */
   readonly lingers: () => boolean;
   /** A client is gone; `over`: it was the last one of a retired port, which is closed. */
@@ -101,8 +105,17 @@ export class UdpPort implements Ready, ReplyPort {
 
   /** Datagrams wait. */
   ready(): void {
+    this.#receive(BATCHES);
+  }
+
+  /** Takes all that wait, before nobody does any more. */
+  receiveAll(): void {
+    this.#receive(ALL_BATCHES);
+  }
+
+  #receive(batches: number): void {
     const { inbound } = this.#gear;
-    for (let batch = 0; batch < BATCHES; batch++) {
+    for (let batch = 0; batch < batches; batch++) {
       const n = inbound.receive(this.fd, 0, SLOTS);
       if (n < 0) this.#gear.host.trouble(`receiving on ${this.place}`, new Error(errnoName(-n)));
       for (let slot = 0; slot < n; slot++) this.take(slot, this.#touched);
@@ -175,7 +188,10 @@ export class UdpPort implements Ready, ReplyPort {
     this.#readKey(slot);
     const association = this.#clients.find() ?? this.#admit(slot);
     if (!association) {
-      if (!this.carrier) this.#options.heir(this, this.#local())?.take(slot, touched);
+      if (this.carrier) return;
+      const heir = this.#options.heir(this, this.#local());
+      if (heir) heir.take(slot, touched);
+      else this.#options.strayed(this, slot);
       return;
     }
     nextOfClient[slot] = -1;
@@ -184,6 +200,16 @@ export class UdpPort implements Ready, ReplyPort {
       touched.push(association);
     } else nextOfClient[association.last] = slot;
     association.last = slot;
+  }
+
+  /** The key that was read last. */
+  keyRead(): Int32Array {
+    return this.#clients.probe.slice();
+  }
+
+  known(key: Int32Array): UdpAssociation | undefined {
+    this.#clients.probe.set(key);
+    return this.#clients.find();
   }
 
   /** The gateway's address that the datagram came to whose key was read last. */

@@ -13,7 +13,7 @@ import { proxyHeaderV2 } from '../core/proxy-protocol.js';
 import { type RelayedWords, relayed, target } from '../testing.js';
 import { EpollLoop } from './epoll-loop.js';
 import { limitsMemory } from './shared-limits.js';
-import type { SharedOut } from './side.js';
+import type { SharedOut, Stray } from './side.js';
 import { UdpSide } from './udp-side.js';
 import { joinReceived } from './udp-target-socket.js';
 
@@ -29,6 +29,7 @@ afterEach(() => {
 class Bench {
   readonly troubles: unknown[] = [];
   readonly changed: string[] = [];
+  readonly strays: Stray[] = [];
   /** Descriptors that are left. */
   room = 1000;
   readonly loop = new EpollLoop(libc, (error) => this.troubles.push(error));
@@ -41,6 +42,7 @@ class Bench {
       libc,
       host: {
         changed: (uid, { target: key, healthy }) => this.changed.push(`${uid} ${key} ${healthy}`),
+        strayed: (stray) => this.strays.push(stray),
         trouble: (what, error) => this.troubles.push([what, error]),
         crowds: () => false,
         descriptors: {

@@ -8,11 +8,12 @@ import type { EngineUse, ForwardCounts, RelayFlow } from '../engine.js';
 import type { RelayedForward } from '../types.js';
 import type { EpollLoop } from './epoll-loop.js';
 import type { DrainingSocket } from './messages.js';
-import type { SharedCounters, SharedOut, Side, SideHost, TargetNews } from './side.js';
+import type { SharedCounters, SharedOut, Side, SideHost, Stray, TargetNews } from './side.js';
 import type { UdpAssociation } from './udp-association.js';
 import { UdpCarrier } from './udp-carrier.js';
 import { UdpGear } from './udp-gear.js';
 import { placeOf, UdpPort } from './udp-port.js';
+import { Strays } from './udp-strays.js';
 
 /** Milliseconds between two looks at whether a predecessor is over. */
 const LOOK_EVERY = 1_000;
@@ -35,6 +36,7 @@ export class UdpSide implements Side {
   readonly #ports = new Map<number, UdpPort>();
   readonly #byPlace = new Map<string, UdpPort>();
   readonly #retired = new Set<UdpPort>();
+  readonly #strays: Strays;
   #predecessor: number | undefined;
   #awaiting = false;
   #accepting = true;
@@ -43,6 +45,7 @@ export class UdpSide implements Side {
   constructor(options: UdpSideOptions) {
     this.#gear = new UdpGear(options);
     this.#predecessor = options.predecessor;
+    this.#strays = new Strays({ gear: this.#gear, ports: () => [...this.#retired, ...this.#ports.values()] });
   }
 
   set(forward: RelayedForward, mine: readonly SharedOut[], shared: SharedCounters): void {
@@ -66,6 +69,8 @@ export class UdpSide implements Side {
     if (!carrier) return;
     this.#carriers.delete(uid);
     if (cut) for (const association of [...carrier.associations]) association.port.end(association);
+    // What came before it was removed is still its.
+    else for (const port of this.#ports.values()) if (port.carrier === carrier) port.receiveAll();
     this.#share(carrier, []);
     if (carrier.associations.size > 0) this.#leaving.add(carrier);
     this.#checkDrained();
@@ -114,6 +119,11 @@ export class UdpSide implements Side {
     this.#carriers.get(uid)?.learn(news, this.#gear.loop.now);
   }
 
+  /** Another worker got it. */
+  stray(stray: Stray): void {
+    this.#strays.deliver(stray);
+  }
+
   stop(): void {
     for (const carrier of [...this.#all()]) {
       for (const association of [...carrier.associations]) association.port.end(association);
@@ -147,6 +157,7 @@ export class UdpSide implements Side {
       gear: this.#gear,
       socket,
       heir: (from, local) => this.#heir(from, local),
+      strayed: (from, slot) => this.#strays.came(from, slot),
       lingers: () => socket.inherited && this.#predecessorDrains(),
       left: (from, over) => {
         if (over) this.#retired.delete(from);

@@ -4,7 +4,7 @@ import { callFailed } from '../../system/errno.js';
 import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Adopted, Answers, Order, Report, WorkerStart } from './messages.js';
-import type { TargetNews } from './side.js';
+import type { Stray, TargetNews } from './side.js';
 import { workerEntry } from './worker-entry.js';
 
 /** Milliseconds until a worker that was told to stop is ended. */
@@ -12,12 +12,13 @@ const STOP_WITHIN = 2000;
 /** MiB for short-lived objects: flows are used again, so there are few of them. */
 const YOUNG_MIB = 4;
 
-type Asked = Exclude<Order, { kind: 'stop' | 'learn' | 'adopt' }>;
+type Asked = Exclude<Order, { kind: 'stop' | 'learn' | 'stray' | 'adopt' }>;
 /** What there is to say beside the kind and the id, which the thread gives. */
 type Details<K extends Asked['kind']> = Omit<Extract<Asked, { kind: K }>, 'id' | 'kind'>;
 
 export interface ThreadEvents {
   readonly news: (from: WorkerThread, uid: string, news: TargetNews) => void;
+  readonly strayed: (from: WorkerThread, stray: Stray) => void;
   readonly trouble: (what: string, error: unknown) => void;
   /** It ended although nobody told it to. */
   readonly died: (error: AppError) => void;
@@ -94,6 +95,10 @@ export class WorkerThread {
     if (!this.#stopping) this.#send({ kind: 'learn', uid, news });
   }
 
+  pass(stray: Stray): void {
+    if (!this.#stopping) this.#send({ kind: 'stray', stray });
+  }
+
   adopt(uid: string, connections: readonly Adopted[]): void {
     if (!this.#stopping) this.#send({ kind: 'adopt', uid, connections });
   }
@@ -126,6 +131,9 @@ export class WorkerThread {
         return;
       case 'news':
         this.#events.news(this, report.uid, report.news);
+        return;
+      case 'stray':
+        this.#events.strayed(this, report.stray);
         return;
       case 'trouble':
         this.#events.trouble(report.what, report.error);

@@ -39,6 +39,7 @@ class RelayWorker {
       descriptors: this.#descriptors,
       crowds: (held) => this.#forwards.size > 1 && held >= MOST_SHARE * this.#descriptors.most,
       changed: (uid: string, news: TargetNews) => this.#say({ kind: 'news', uid, news }),
+      strayed: (stray) => this.#say({ kind: 'stray', stray }),
       trouble: (what, error) => this.#trouble(what, error),
     };
     const pool = new PipePool(libc, this.#descriptors, () => this.#loop.now);
@@ -100,6 +101,9 @@ class RelayWorker {
         return;
       case 'learn':
         for (const side of this.#sides) side.learn(order.uid, order.news);
+        return;
+      case 'stray':
+        this.#udp.stray(order.stray);
         return;
       case 'stop':
         this.#loop.stop();

@@ -70,6 +70,9 @@ class PortableEngine implements Engine {
       const { carried } = entry;
       this.#leaving.add(carried);
       const cut = carried.forward.onChange === 'cut';
+      const udp = [...entry.listeners.values()].filter((l) => l instanceof UdpListener);
+      // What came before it was removed is still its.
+      if (!cut) await Promise.all(udp.map((l) => l.readAll()));
       await this.#let([...entry.listeners.values()], cut);
       carried.removed = true;
       if (cut) for (const flow of [...carried.flows]) flow.end();

@@ -6,14 +6,12 @@ import type { Carried } from './carried.js';
 import { HIGH_WATER_MARK } from './connect.js';
 import { serverDescriptor } from './handles.js';
 import { codeOf, type ListenOptions } from './listen-options.js';
+import { untilQuiet } from './quiet.js';
 import { resetSocket } from './reset.js';
 import { acceptTcp } from './tcp-connection.js';
 
 /** Connections that wait in the kernel until they are accepted; it cuts this to net.core.somaxconn. */
 const BACKLOG = 4_096;
-/** Turns of the event loop without a new connection, after which none waits; and with some, after which a listener closes all the same. */
-const QUIET = 3;
-const MOST_TURNS = 2 * BACKLOG;
 
 /** One listening socket for one port. Until it is told for whom, it keeps who comes waiting. */
 export class TcpListener {
@@ -57,13 +55,9 @@ export class TcpListener {
     for (const socket of this.#waiting.splice(0)) this.#accept(socket);
   }
 
-  /** Accepts what already waits, and closes then: closing at once would reset it. libuv takes one connection in each turn. */
+  /** Accepts what already waits, and closes then: closing at once would reset it. */
   async close(): Promise<void> {
-    for (let turn = 0, quiet = 0; quiet < QUIET && turn < MOST_TURNS; turn++) {
-      const before = this.#accepted;
-      await new Promise((resolve) => setImmediate(resolve));
-      quiet = this.#accepted === before ? quiet + 1 : 0;
-    }
+    await untilQuiet(() => this.#accepted);
     for (const socket of this.#waiting.splice(0)) resetSocket(socket);
     this.#server.close();
   }

@@ -5,6 +5,7 @@ import type { ListenFailure } from '../engine.js';
 import type { Carried, Client } from './carried.js';
 import { datagramDescriptor, stopReceiving } from './handles.js';
 import { codeOf, type ListenOptions } from './listen-options.js';
+import { untilQuiet } from './quiet.js';
 import { MOST_WAITING, openDatagram, UDP_DESCRIPTORS, UdpClient, widen } from './udp-client.js';
 
 /** One listening socket for one address and port: clients are told apart by their address, and replies leave from it. */
@@ -16,6 +17,7 @@ export class UdpListener {
   #whenIdle: (() => void) | undefined;
   readonly #lingers: () => boolean;
   #closed = false;
+  #arrivals = 0;
 
   private constructor(place: ListenPlace, socket: Socket, lingers: () => boolean) {
     this.place = place;
@@ -61,6 +63,11 @@ export class UdpListener {
     this.lookIdle();
   }
 
+  /** What has arrived by now is read then. */
+  readAll(): Promise<void> {
+    return untilQuiet(() => this.#arrivals);
+  }
+
   /** Leaves what arrives to a successor that has the same socket. */
   leaveReceiving(): void {
     stopReceiving(this.#socket);
@@ -92,6 +99,7 @@ export class UdpListener {
   }
 
   #arrived(datagram: Buffer, from: RemoteInfo): void {
+    this.#arrivals += 1;
     const key = `${from.address} ${from.port}`;
     let known = this.#clients.get(key);
     if (!known && this.#carried) {
