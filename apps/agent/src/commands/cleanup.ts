@@ -2,6 +2,7 @@ import { createLogger } from '@gwctl/shared/logging/logger';
 import { Command } from 'commander';
 import { systemClock } from '../clock.js';
 import type { DriverPreference } from '../drivers/choose.js';
+import { together } from '../drivers/part-failure.js';
 import { openHost } from '../host.js';
 import { claimHost } from '../state-dir/only-agent.js';
 import { GROUP, groupId, makeStateDir, stateDir } from '../state-dir/state-dir.js';
@@ -32,14 +33,32 @@ Examples:
       const claim = flags.force ? undefined : await claimHost(log);
       try {
         const host = await openHost({ preference: flags.driver, stateDir: dir.path, log, ...systemClock });
-        await host.driver.cleanUp();
-        await host.cleanLeftovers();
-        // Whatever the driver is now: an earlier agent may have used it.
-        await host.relay.cleanUp();
+        await all([
+          () => host.driver.cleanUp(),
+          () => host.cleanLeftovers(),
+          // Whatever the driver is now: an earlier agent may have used it.
+          () => host.relay.cleanUp(),
+        ]).finally(() => {
+          for (const { pid, why } of host.relay.killed) output.talk(`the relay with pid ${pid} was killed: ${why}`);
+        });
         output.talk(`everything of gwctl is gone from this host (${host.driver.name}); flows through it end`);
       } finally {
         claim?.release();
         lock?.release();
       }
     });
+}
+
+/** One after the other, whatever becomes of one of them. Throws what they failed with. */
+async function all(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  const failure = together(failures);
+  if (failure) throw failure;
 }

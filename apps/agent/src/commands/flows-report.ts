@@ -16,6 +16,9 @@ import { readStatus } from '../status/status-client.js';
 /** Shows what the kernel carries: every flow with its destination translated. */
 export const KERNEL_FLOWS = 'conntrack -L --dst-nat';
 
+/** Milliseconds that a relay may take to say what it is: somebody waits. */
+const ANSWERS = 5_000;
+
 export interface FlowsQuestion {
   readonly paths: RelayPaths;
   /** The agent's status socket, for names of forwards. */
@@ -84,14 +87,18 @@ export async function flowsReport(question: FlowsQuestion): Promise<FlowsReport>
 }
 
 /** The one that listens, and those that only go on with what they have. */
-async function openRelays({ paths, uid, clock }: FlowsQuestion): Promise<readonly RelayLink[]> {
+async function openRelays({ paths, uid, clock, talk }: FlowsQuestion): Promise<readonly RelayLink[]> {
   const log = createLogger({ name: 'gwctl-agent', level: 'silent' });
   const links = new Map<string, RelayLink>();
   try {
     // The listening one first: where it is replaced meanwhile it is met again under its other name, and counted once.
     for (const socket of [paths.socket, ...(await draining(paths)).map((pid) => paths.draining(pid))]) {
       if (!(await mayAsk(socket, uid))) throw denied(socket);
-      const link = await RelayLink.open({ socket, clock, log });
+      const link = await RelayLink.open({ socket, clock, log, patience: ANSWERS }).catch((error: unknown) => {
+        if (socket === paths.socket) throw error;
+        talk(`what flows through the relay at ${socket} is not shown: ${AppError.from(error).message}`);
+        return undefined;
+      });
       if (!link) continue;
       const { pid, started } = link.hello;
       const key = `${pid} ${started}`;

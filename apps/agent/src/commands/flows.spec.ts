@@ -13,10 +13,12 @@ import { RelayLink } from '../relay/link.js';
 import { RelayProcess } from '../relay/process/relay-process.js';
 import { type RelayPaths, relayPaths } from '../relay/relay-paths.js';
 import { relayed, target } from '../relay/testing.js';
+import { until } from '../relay/testing-program.js';
 import { RelayYard } from '../relay/testing-relay.js';
 import { type StateDir, stateDir } from '../state-dir/state-dir.js';
 import type { StatusForward, StatusReport } from '../status/report.js';
 import { StatusServer } from '../status/status-server.js';
+import { FakeClock } from '../testing/fake-clock.js';
 import { exitCodeOf } from './exit-codes.js';
 import { flowsCommand } from './flows.js';
 import { type FlowsReport, flowsReport } from './flows-report.js';
@@ -199,6 +201,21 @@ describe('gwctl-agent flows', () => {
     expect(code).toBe(0);
     expect(data).toMatch(/^u1 +tcp/m);
     expect(talk).toContain('what the relay with pid 4 still carries is not shown: the relay ended before it answered');
+  });
+
+  it('shows the rest where one that drains hangs', async () => {
+    let asks = 0;
+    const mute = createServer((socket) => socket.on('error', () => undefined).once('data', () => asks++));
+    await new Promise<void>((listening) => mute.listen(paths.draining(4), listening));
+    await running([flow('u1')], 'u1');
+    const fake = new FakeClock();
+    const talk: string[] = [];
+    const asked = flowsReport({ paths, agent: dir.socket, uid: 0, clock: fake, most: 1, talk: (line) => talk.push(line) });
+    await until(() => asks === 1, 'it was asked');
+    await fake.advance(5_000);
+    expect((await asked).flows).toHaveLength(1);
+    mute.close();
+    expect(talk.join()).toMatch(/what flows through the relay at .*relay-4\.sock is not shown: .* did not answer within 5 s/);
   });
 
   it('says that no relay runs, and touches nothing', async () => {

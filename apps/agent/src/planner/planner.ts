@@ -5,6 +5,7 @@ import type { Violation } from '@gwctl/shared/domain/result';
 import { carriage } from './carrier.js';
 import { Claims, Multimap } from './claims.js';
 import { equal } from './equal.js';
+import { LoopFree } from './loop-free.js';
 import { Memo } from './memo.js';
 import { place, placeEgress } from './place.js';
 import { placeRelayed } from './place-relayed.js';
@@ -87,6 +88,7 @@ const HOST_BOUND = new Set([
  */
 export class Planner {
   readonly #options: PlannerOptions;
+  readonly #loopFree = new LoopFree();
   #claims = new Claims<Memo>();
   #byKey = new Multimap<string, Memo>();
   /** Those of which there is more to know than whether they are carried: few of many. */
@@ -103,7 +105,7 @@ export class Planner {
 
   plan(input: PlanInput): Planned {
     try {
-      return this.#planFrom(input);
+      return this.#loopFree.of(this.#planFrom(input), input.facts);
     } catch (error) {
       // What was half remembered must not stand in the way of the next attempt.
       this.#claims = new Claims();
@@ -118,9 +120,10 @@ export class Planner {
   #planFrom(input: PlanInput): Planned {
     const last = this.#last;
     const { dirty, removed } = this.#take(changesOf(last?.input.entries ?? [], input.entries));
-    if (!last || last.input.policy !== input.policy || !this.#sameHost(last.input.facts, input.facts))
+    // Without a last time all have just come.
+    if (last && (last.input.policy !== input.policy || !this.#sameHost(last.input.facts, input.facts)))
       for (const memo of this.#memos) dirty.add(memo);
-    else this.#addStale(dirty, input, last.input);
+    else if (last) this.#addStale(dirty, input, last.input);
     const planned = last && dirty.size === 0 && removed.length === 0 ? last.planned : this.#anew(dirty, removed, input);
     this.#last = { input, planned };
     return planned;
@@ -183,6 +186,7 @@ export class Planner {
 
   /** Whether one is carried depends on all that it conflicts with, so they are judged together. */
   #closeOver(dirty: Set<Memo>): void {
+    if (dirty.size === this.#memos.length) return;
     // A set visits what is added while it is walked.
     for (const memo of dirty) {
       if (memo.claims) for (const rival of this.#claims.rivalsOf(memo)) dirty.add(rival);

@@ -24,6 +24,8 @@ export interface CountingOptions {
 export class Counting {
   private counters_: ReadonlyMap<string, Counters> = new Map();
   private timer: Timer | undefined;
+  /** Milliseconds that the last count took. */
+  private took = 0;
   private stopped = false;
 
   constructor(private readonly options: CountingOptions) {}
@@ -59,7 +61,10 @@ export class Counting {
     }
     if (this.stopped) return;
     if (changed.size > 0) this.options.onCounted(changed);
-    this.next(Math.max(SHORTEST, SHARE * (clock.monotonic() - began), PER_CHANGE * changed.size));
+    // One that took long for once, since something hung, is no reason to count seldom.
+    const [before, now] = [this.took, clock.monotonic() - began];
+    this.took = now;
+    this.next(Math.max(SHORTEST, SHARE * Math.min(before, now), PER_CHANGE * changed.size));
   }
 
   private take(host: HostDesired, byKey: ReadonlyMap<string, Counters>): ReadonlySet<string> {

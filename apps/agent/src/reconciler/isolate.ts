@@ -1,3 +1,4 @@
+import { PartFailure } from '../drivers/part-failure.js';
 import type { HostDesired, PlacedForward } from '../planner/types.js';
 
 export interface IsolateInput {
@@ -17,11 +18,14 @@ export interface Isolated {
   readonly applied: HostDesired;
   /** The forwards that were refused by themselves. */
   readonly bad: ReadonlyMap<string, Error>;
+  /** What the relay still failed with: no forward of the kernel's is to blame for that, nor cleared by it. */
+  readonly aside?: Error;
 }
 
 /**
  * One forward that the kernel refuses fails the plan that it is part of. Finds it by halving, so that the others are served: each
- * group of suspects is tried on top of what works, and split where it fails. Undefined where it is no forward's fault.
+ * group of suspects is tried on top of what works, and split where it fails. Undefined where it is no forward's fault. What fails of the
+ * relay's half says nothing of any of them.
  */
 export async function isolate(input: IsolateInput): Promise<Isolated | undefined> {
   const { wanted, suspects, before } = input;
@@ -31,6 +35,7 @@ export async function isolate(input: IsolateInput): Promise<Isolated | undefined
   const bad = new Map<string, Error>();
   let applied: HostDesired | undefined;
   let lastFailed = false;
+  let aside: Error | undefined;
   /** `wanted` with the forwards outside `good` as they were before, or absent. */
   const compose = (more: ReadonlySet<string>): HostDesired => ({
     ...wanted,
@@ -43,7 +48,9 @@ export async function isolate(input: IsolateInput): Promise<Isolated | undefined
   const attempt = async (more: readonly string[]): Promise<Error | undefined> => {
     left--;
     const host = compose(new Set(more));
-    const failure = await input.attempt(host);
+    const failed = await input.attempt(host);
+    aside = failed instanceof PartFailure ? failed.relay : undefined;
+    const failure = failed instanceof PartFailure ? failed.kernel : failed;
     lastFailed = failure !== undefined;
     if (failure) return failure;
     for (const uid of more) good.add(uid);
@@ -61,7 +68,7 @@ export async function isolate(input: IsolateInput): Promise<Isolated | undefined
   }
   // What the last attempt left, where it failed, is nobody's wish: what works is put back.
   if (lastFailed && (await attempt([]))) return undefined;
-  return applied && { applied, bad };
+  return applied && { applied, bad, ...(aside ? { aside } : {}) };
 }
 
 function halves<T>(list: readonly T[]): T[][] {

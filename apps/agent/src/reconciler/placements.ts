@@ -10,7 +10,7 @@ import type { PlacementStatus } from './placement-status.js';
 /** What speaks of one placement beyond its verdict. */
 export interface Circumstances {
   /** It is not as wanted on the host, and why. */
-  readonly notApplied?: { readonly message: string };
+  readonly notApplied?: { readonly reason?: string; readonly message: string };
   /** The driver refused this very forward; what it had before, if anything, is still in place. */
   readonly quarantined?: { readonly message: string; readonly older: boolean };
   /** Somebody keeps undoing it, or has undone it and nothing is to be repaired. */
@@ -253,7 +253,7 @@ function undone(is: Circumstances): Finding | undefined {
     conditions: [condition],
     violations: [],
   });
-  if (is.notApplied) return degraded(bad('Applied', 'APPLY_FAILED', is.notApplied.message));
+  if (is.notApplied) return degraded(bad('Applied', is.notApplied.reason ?? 'APPLY_FAILED', is.notApplied.message));
   if (is.undone) return degraded(bad('DriftFree', is.undone.reason, is.undone.message));
   return undefined;
 }

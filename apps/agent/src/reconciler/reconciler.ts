@@ -4,10 +4,12 @@ import type { Clock, Random } from '../clock.js';
 import type { Found } from '../control-link/outbox.js';
 import type { DesiredView } from '../desired/types.js';
 import type { Driver, Step } from '../drivers/driver.js';
+import { PartFailure } from '../drivers/part-failure.js';
 import type { HealthView, Planner, PolicyCheck } from '../planner/planner.js';
 import { SortedList } from '../planner/sorted-list.js';
 import type { HostDesired, HostFacts, PlacedForward, Planned, Resolution } from '../planner/types.js';
 import type { Conditions } from '../status/conditions.js';
+import { blame } from './blame.js';
 import { Counting } from './counting.js';
 import { DriftLog } from './drift-log.js';
 import { FlapGuard } from './flap-guard.js';
@@ -352,11 +354,11 @@ export class Reconciler {
       missing = driver.diff(driver.render(look.wanted), await driver.observe()).steps;
     } catch (error) {
       this.options.runtime.log.warn({ err: error }, 'after the failure the host could not be read back either');
-      return this.report(look, { keys: 'all', message: failure.message });
+      return this.report(look, blame('all', failure));
     }
     const keys = new Set(missing.flatMap((s) => s.forwards));
     if (this.failures >= 2 && (await this.isolated(look, keys))) return;
-    this.report(look, { keys: missing.length > 0 && keys.size === 0 ? 'all' : keys, message: failure.message });
+    this.report(look, blame(missing.length > 0 && keys.size === 0 ? 'all' : keys, failure));
   }
 
   private async isolated(look: Look, keys: ReadonlySet<string>): Promise<boolean> {
@@ -386,8 +388,12 @@ export class Reconciler {
       );
     }
     const settled = result.bad.size > 0 || result.applied.forwards.length === look.wanted.forwards.length;
-    if (settled) this.succeeded({ ...look, wanted: result.applied }, driver.render(result.applied));
-    return settled;
+    if (!settled) return false;
+    const now = { ...look, wanted: result.applied };
+    const { aside } = result;
+    if (aside) this.report(now, blame(new Set(now.wanted.relayed.map((f) => f.key)), new PartFailure({ relay: [aside] })));
+    else this.succeeded(now, driver.render(result.applied));
+    return true;
   }
 }
 

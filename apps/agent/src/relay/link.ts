@@ -19,6 +19,8 @@ export interface LinkOptions {
   readonly socket: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Milliseconds that it may take to say what it is. Default: 10 s. */
+  readonly patience?: number;
 }
 
 /** One connection to a running relay. It keeps the process from ending only while an answer is awaited. */
@@ -54,13 +56,13 @@ export class RelayLink {
     });
   }
 
-  /** Undefined where none listens there. Throws where one does and does not speak as it must. */
+  /** Undefined where none listens there. Throws where one does and does not speak as it must, or does not speak (RELAY_SILENT). */
   static async open(options: LinkOptions): Promise<RelayLink | undefined> {
     const socket = await connected(options.socket);
     if (!socket) return undefined;
     const link = new RelayLink(socket, options);
     try {
-      link.#hello = readHello((await link.ask('"op":"hello"')).value);
+      link.#hello = readHello((await link.ask('"op":"hello"', options.patience)).value);
       return link;
     } catch (error) {
       socket.destroy();
@@ -142,6 +144,7 @@ function connected(path: string): Promise<Socket | undefined> {
     const failed = (error: NodeJS.ErrnoException) => {
       // Nothing there, or a name that a killed relay left.
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
+      else if (error.code === 'EAGAIN') reject(crowded(path));
       else reject(unreachable(path, error));
     };
     socket.once('error', failed);
@@ -158,7 +161,15 @@ const silent = (pid: number | undefined, patience: number) =>
   new AppError({
     code: 'UNAVAILABLE',
     reason: 'RELAY_SILENT',
-    message: `the relay (pid ${pid ?? 'unknown'}) did not answer within ${patience / 1000} s`,
+    message: `the relay${pid === undefined ? '' : ` (pid ${pid})`} did not answer within ${patience / 1000} s`,
+  });
+
+/** One that hangs accepts nobody either, and the kernel keeps only so many waiting (unix(7)). */
+const crowded = (path: string) =>
+  new AppError({
+    code: 'UNAVAILABLE',
+    reason: 'RELAY_SILENT',
+    message: `the relay at ${path} does not accept anybody any more`,
   });
 
 const refused = ({ reason, message }: { readonly reason: string; readonly message: string }) =>

@@ -13,6 +13,9 @@ export interface RelayPaths {
 /** A draining relay's socket. */
 const DRAINING = /^relay-(\d+)\.sock$/;
 
+/** What a relay's control socket is bound as, before it gets its name (see process/control-server.ts). */
+const BOUND = /^relay(-\d+)?\.sock\.\d+$/;
+
 export const relayPaths = (dir: { readonly path: string; readonly run: string }): RelayPaths => ({
   directory: dir.run,
   socket: join(dir.run, 'relay.sock'),
@@ -24,3 +27,5 @@ export const drainingPid = (file: string): number | undefined => {
   const digits = DRAINING.exec(file)?.[1];
   return digits === undefined ? undefined : Number(digits);
 };
+
+export const isBoundName = (file: string): boolean => BOUND.test(file);

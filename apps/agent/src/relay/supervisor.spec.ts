@@ -121,6 +121,17 @@ describe('a relay of another build', () => {
     expect(one.state().upgradeTrouble).toBeUndefined();
   });
 
+  it('that ends while it is to be replaced is gone, and not one that cannot be replaced', async () => {
+    const [relay] = yard.relays;
+    build = async () => {
+      await relay?.relay.terminate();
+      return 'two';
+    };
+    const one = supervisor();
+    expect(await one.find()).toBeUndefined();
+    expect(one.state()).toMatchObject({ hello: undefined, upgradeTrouble: undefined, loss: undefined });
+  });
+
   it('is told of where nobody can find out what is on the disk', async () => {
     build = () => Promise.reject(new Error('ENOENT: main.js'));
     const one = supervisor();
@@ -179,10 +190,18 @@ describe('relays that drain', () => {
     return { gone };
   }
 
-  it('are let go of where one of them does not speak as it must', async () => {
+  it('are asked although one of them does not speak as it must, and are let go of', async () => {
     const good = await answers(yard.paths.draining(1), hello);
     await answers(yard.paths.draining(2), { ...hello, pid: 'two' });
-    await expect(supervisor().draining()).rejects.toMatchObject({ reason: 'MESSAGE_INVALID' });
+    const one = supervisor();
+    const asked: number[] = [];
+    const pids = await one.askDraining(async (link) => void asked.push(link.hello.pid));
     await good.gone;
+    expect([[...pids].sort(), asked]).toEqual([[1, 2], [1]]);
+    expect(one.state().silent).toEqual([{ pid: 2, why: expect.stringContaining('hello.pid') }]);
+    expect(notified).toBe(1);
+    // It is tried again each time, and told once.
+    await one.askDraining(async () => undefined);
+    expect(notified).toBe(1);
   });
 });

@@ -2,15 +2,17 @@ import { AppError } from '@gwctl/shared/errors/app-error';
 import type { Logger } from '@gwctl/shared/logging/logger';
 import type { Clock, Timer } from '../clock.js';
 import type { StartDetached } from '../system/detached-process.js';
-import { stopRelay, upgradeRelay } from './client.js';
-import { drainingPids, openDraining } from './draining.js';
+import { listenersIn } from '../system/socket-holders.js';
+import { upgradeRelay } from './client.js';
+import { DrainingRelays, drainingPids, type SilentRelay } from './draining.js';
+import { endRelays, type KilledRelay } from './ending.js';
 import { type EngineUse, fewDescriptors } from './engine.js';
 import { RelayLink } from './link.js';
 import { legacyLine } from './process/inheritance.js';
 import { begun } from './process/successor.js';
-import { type EndingReason, type Hello, PROTOCOL } from './protocol.js';
-import type { RelayPaths } from './relay-paths.js';
-import type { RelayedForward } from './types.js';
+import { type EndingReason, PROTOCOL } from './protocol.js';
+import { isBoundName, type RelayPaths } from './relay-paths.js';
+import type { Loss, RelayState, Supervision } from './relay-state.js';
 import { wireForward } from './wire-forward.js';
 
 /** Milliseconds. A relay that lived shorter than this and dies again is not started again at once. */
@@ -26,44 +28,6 @@ export interface RelayProgram {
   readonly args: readonly string[];
   /** Names the program as it is on the disk now (see build-id.ts). */
   readonly build: () => Promise<string>;
-}
-
-/** What a relay took with it when it died. */
-export interface Loss {
-  readonly pid: number;
-  /** Milliseconds since the epoch: with the pid, which relay it was. */
-  readonly started: number;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  /** Open when it last said so, at most a good second earlier; undefined where it never did. */
-  readonly open: Pick<EngineUse, 'connections' | 'clients'> | undefined;
-  /** When another one listened, with everything carried again. */
-  readonly again?: number;
-}
-
-/** How the relay stands, for conditions. */
-export interface RelayState {
-  /** Of the one that listens. */
-  readonly hello: Hello | undefined;
-  readonly use: EngineUse | undefined;
-  /** The last one. */
-  readonly loss: Loss | undefined;
-  /** Why none runs although one should. */
-  readonly trouble: string | undefined;
-  /** Why an older program still runs. */
-  readonly upgradeTrouble: string | undefined;
-  /** Relays that gave up their listeners and go on with what flows through them. */
-  readonly draining: readonly number[];
-}
-
-/** What the supervisor asks and tells whoever has the relay looked after. */
-export interface Supervision {
-  /** What a relay that is started again is to carry from its first moment on. */
-  readonly wanted: () => Iterable<RelayedForward>;
-  /** One was started again: see to it that it carries what it should. */
-  readonly restored: (link: RelayLink) => Promise<void>;
-  /** Something about the relay changed. */
-  readonly notify: () => void;
 }
 
 export interface SupervisorOptions {
@@ -89,7 +53,7 @@ export class RelaySupervisor {
   #loss: Loss | undefined;
   #trouble: string | undefined;
   #upgradeTrouble: string | undefined;
-  #draining: readonly number[] = [];
+  readonly #draining: DrainingRelays;
   /** A relay is to run at all times. */
   #needed = false;
   #turn: Promise<unknown> = Promise.resolve();
@@ -100,6 +64,8 @@ export class RelaySupervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { paths, clock, log } = options;
+    this.#draining = new DrainingRelays(paths, { clock, log });
   }
 
   /** From now on the relay is this process's to look after. */
@@ -125,7 +91,8 @@ export class RelaySupervisor {
       loss: this.#loss,
       trouble: this.#trouble,
       upgradeTrouble: this.#upgradeTrouble,
-      draining: this.#draining,
+      draining: this.#draining.pids,
+      silent: this.#draining.silent,
     };
   }
 
@@ -141,27 +108,45 @@ export class RelaySupervisor {
 
   /** Process ids of relays of ours, as far as they were seen: what they listen on is no stranger's. */
   async processes(): Promise<ReadonlySet<number>> {
-    await this.find();
+    try {
+      await this.find();
+    } catch (error) {
+      // One that does not answer is known by what it holds. Whoever wants to tell it something learns why that fails.
+      this.#options.log.debug({ err: error }, 'the relay does not say who it is');
+      for (const { pid } of await listenersIn(this.#options.paths.directory, isBoundName)) this.#pids.add(pid);
+    }
     for (const pid of await drainingPids(this.#options.paths.directory)) this.#pids.add(pid);
     return this.#pids;
   }
 
-  /** Links to those that drain; whoever asks closes them. */
-  async draining(): Promise<readonly RelayLink[]> {
-    const { paths, clock, log } = this.#options;
-    const links = await openDraining(paths.directory, { clock, log });
-    this.#draining = links.map((l) => l.hello.pid);
-    for (const pid of this.#draining) this.#pids.add(pid);
-    return links;
+  /**
+   * Has `ask` speak with every relay that drains; resolves to the process ids of all of them. One that does not answer is waited for once,
+   * and named in the state for as long as it does not.
+   */
+  async askDraining(ask: (link: RelayLink) => Promise<void>): Promise<readonly number[]> {
+    const silent = pidsOf(this.#draining.silent);
+    const pids = await this.#draining.each(ask);
+    for (const pid of pids) this.#pids.add(pid);
+    if (pidsOf(this.#draining.silent) !== silent) this.#supervision?.notify();
+    return pids;
   }
 
-  /** Ends every relay of this state directory, whatever flows through it. */
-  async stop(): Promise<void> {
+  /**
+   * Ends every relay of this state directory, whatever flows through it; resolves to those that had to be killed since they did not
+   * answer. Throws RELAY_NOT_ENDED where one goes on.
+   */
+  async stop(): Promise<readonly KilledRelay[]> {
     this.unsupervise();
     this.need(false);
-    const all = [await this.find(), ...(await this.draining())];
-    await Promise.all(all.map((link) => link && stopRelay(link)));
-    this.#draining = [];
+    const { paths, clock, log } = this.#options;
+    // Its end is no loss.
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close();
+    const killed = await endRelays(paths, { clock, log });
+    for (const { pid, why } of killed) log.info({ pid, why }, 'the relay did not end when it was asked to, and was killed');
+    await this.#draining.each(async () => undefined);
+    return killed;
   }
 
   async #found(): Promise<RelayLink | undefined> {
@@ -208,10 +193,15 @@ export class RelaySupervisor {
       log.info({ pid, successor: successor.pid }, 'the relay was replaced by one of this version; what flows through it goes on');
       await this.#untilLetGo(link);
       this.#upgradeTrouble = undefined;
-      this.#draining = [...this.#draining, pid];
+      this.#draining.add(pid);
       this.#link = await this.#opened();
       return this.#link;
     } catch (error) {
+      // It was ended meanwhile: there is nothing to replace. Who listens now, if anybody does, is another one.
+      if (error instanceof AppError && error.reason === 'RELAY_GONE') {
+        this.#link = await this.#opened();
+        return this.#link;
+      }
       this.#upgradeTrouble = AppError.from(error).message;
       log.error({ err: error, pid }, 'the relay could not be replaced by one of this version; the older one goes on');
       if (protocol === PROTOCOL) return link;
@@ -308,6 +298,8 @@ export class RelaySupervisor {
     return mine;
   }
 }
+
+const pidsOf = (relays: readonly SilentRelay[]): string => relays.map((r) => r.pid).join();
 
 const down = (why: string) =>
   new AppError({

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { build } from 'esbuild';
-import { systemClock } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import { startDetached } from '../system/detached-process.js';
 import { RelayLink } from './link.js';
 import { type RelayPaths, relayPaths } from './relay-paths.js';
@@ -38,7 +38,7 @@ export class RelaySite {
     return new RelaySite(dir);
   }
 
-  supervisor(): RelaySupervisor {
+  supervisor(clock: Clock = systemClock): RelaySupervisor {
     const main = join(this.dir, 'main.mjs');
     const site = this;
     return new RelaySupervisor({
@@ -51,7 +51,7 @@ export class RelaySite {
         build: async () => this.build,
       },
       start: startDetached,
-      clock: systemClock,
+      clock,
       log,
     });
   }

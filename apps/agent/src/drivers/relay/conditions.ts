@@ -7,7 +7,7 @@ const LOSS_TOLD = 600_000;
 
 /** How the relay stands. Nothing is said where none is needed and none runs. */
 export function conditions({ state, now }: RelayObserved): readonly DriverCondition[] {
-  const { hello, trouble, upgradeTrouble, use, loss, draining } = state;
+  const { hello, trouble, upgradeTrouble, use, loss, draining, silent } = state;
   const found: DriverCondition[] = [];
   const add = (type: string, good: boolean, reason: string, message: string) =>
     found.push({ type, status: good ? 'true' : 'false', reason, message });
@@ -24,6 +24,15 @@ export function conditions({ state, now }: RelayObserved): readonly DriverCondit
       'UPGRADE_FAILED',
       `a relay of an older version goes on, since it could not be replaced: ${upgradeTrouble}`,
     );
+  if (silent.length > 0) {
+    const named = silent.map(({ pid, why }) => `pid ${pid} (${why})`).join(', ');
+    add(
+      'RelaysAnswer',
+      false,
+      'RELAY_SILENT',
+      `of the relays that only go on with what flows through them, these do not answer: ${named}; what they counted last stays, and "kill -9" ends one with what flows through it`,
+    );
+  }
   if (use) {
     const { descriptorLimit, paused } = use;
     if (fewDescriptors(use))

@@ -8,14 +8,21 @@ export class RelayCounters {
   readonly #last = new Map<number, Counted>();
   #gone: Counted = new Map();
 
-  /** By process id: everything that relays answer now. One that is not among them any more has ended. */
-  update(now: ReadonlyMap<number, readonly ForwardCounts[]>): Counted {
+  /** What one of them says now. */
+  take(pid: number, counts: readonly ForwardCounts[]): void {
+    this.#last.set(pid, new Map(counts.map((c) => [c.uid, countersOf(c)])));
+  }
+
+  /** Process ids of all that are there, also of those that say nothing: what they said last still counts. Any other has ended. */
+  keep(pids: ReadonlySet<number>): void {
     for (const [pid, counted] of this.#last) {
-      if (now.has(pid)) continue;
+      if (pids.has(pid)) continue;
       this.#gone = sum([this.#gone, counted]);
       this.#last.delete(pid);
     }
-    for (const [pid, counts] of now) this.#last.set(pid, new Map(counts.map((c) => [c.uid, countersOf(c)])));
+  }
+
+  sum(): Counted {
     return sum([this.#gone, ...this.#last.values()]);
   }
 }

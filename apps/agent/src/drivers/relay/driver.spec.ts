@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../clock.js';
 import type { HostDesired, PlacedRelayed } from '../../planner/types.js';
 import { relayed, target } from '../../relay/testing.js';
 import { alive, RelaySite, until } from '../../relay/testing-program.js';
@@ -25,11 +26,11 @@ afterEach(async () => {
 });
 
 /** As an agent that starts now: with no memory. */
-function agent(options: { watched?: boolean; now?: () => number } = {}) {
+function agent(options: { watched?: boolean } = {}) {
   const driver = new RelayDriver({
     relay: site.supervisor(),
     trial: async () => ({ supported: true, detail: 'tried' }),
-    now: options.now ?? Date.now,
+    clock: systemClock,
   });
   let changes = 0;
   if (options.watched ?? true) {
@@ -158,12 +159,12 @@ describe('the relay driver', () => {
         asked.push('found');
         return undefined;
       },
-      draining: async () => {
+      askDraining: async () => {
         asked.push('draining');
         return [];
       },
     });
-    await new RelayDriver({ relay, trial: async () => ({ supported: true, detail: '' }), now: Date.now }).counters();
+    await new RelayDriver({ relay, trial: async () => ({ supported: true, detail: '' }), clock: systemClock }).counters();
     expect(asked).toEqual(['find', 'found', 'draining']);
   });
 
@@ -303,7 +304,7 @@ describe('the relay driver', () => {
     const driver = new RelayDriver({
       relay: site.supervisor(),
       trial: async () => ({ supported: true, detail: '' }),
-      now: Date.now,
+      clock: systemClock,
     });
     site.told = '/nonexistent';
     const rendered = driver.render(desired([on('a', await freePort())]));

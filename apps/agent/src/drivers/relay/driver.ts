@@ -1,12 +1,14 @@
 import type { Counters } from '@gwctl/shared/domain/status';
 import { AppError } from '@gwctl/shared/errors/app-error';
+import type { Clock } from '../../clock.js';
 import { SortedList } from '../../planner/sorted-list.js';
 import type { Health, HostDesired, PlacedRelayed } from '../../planner/types.js';
 import { countForwards, listCarried, removeForwards, setForwards } from '../../relay/client.js';
-import type { ForwardCounts } from '../../relay/engine.js';
+import type { KilledRelay } from '../../relay/ending.js';
 import type { RelayLink } from '../../relay/link.js';
+import { Patience } from '../../relay/patience.js';
 import type { CarriedRow } from '../../relay/protocol.js';
-import type { RelayState, Supervision } from '../../relay/supervisor.js';
+import type { RelayState, Supervision } from '../../relay/relay-state.js';
 import { wireForward } from '../../relay/wire-forward.js';
 import type { Detection, DriftFound, Driver, DriverCondition, OnKernelChange, PlacementFinding, Plan } from '../driver.js';
 import { conditions } from './conditions.js';
@@ -22,22 +24,26 @@ import type { RelayStep, RemoveStep, SetStep } from './steps.js';
 export interface RelaySource {
   find(): Promise<RelayLink | undefined>;
   ensure(): Promise<RelayLink>;
-  draining(): Promise<readonly RelayLink[]>;
+  /** Resolves to the process ids of all that drain, also of those that did not answer in time. */
+  askDraining(ask: (link: RelayLink) => Promise<void>): Promise<readonly number[]>;
   supervise(supervision: Supervision): void;
   unsupervise(): void;
   need(needed: boolean): void;
   state(): RelayState;
   processes(): Promise<ReadonlySet<number>>;
-  stop(): Promise<void>;
+  /** Resolves to those that had to be killed. */
+  stop(): Promise<readonly KilledRelay[]>;
 }
 
 export interface RelayDriverOptions {
   readonly relay: RelaySource;
   /** Whether a relay can be run here, found out by opening an engine in earnest. */
   readonly trial: () => Promise<Detection>;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
+
+/** Milliseconds that the relay which listens is waited for when somebody wants to know what passed. */
+const COUNTED_IN = 2_000;
 
 /** Tells the relay's process what to carry. The README beside this file says how it finds and keeps that process. */
 export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
@@ -65,14 +71,27 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
     | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
+  readonly #counting: Patience<'listening'>;
+  /** Process id of the relay that listened when it was last asked. */
+  #listening: number | undefined;
+  readonly #killed: KilledRelay[] = [];
+
   constructor(options: RelayDriverOptions) {
     this.#options = options;
+    this.#counting = new Patience({ clock: options.clock, ms: COUNTED_IN });
   }
 
   async detect(): Promise<Detection> {
-    const running = (await this.#options.relay.find())?.hello;
-    if (running) return { supported: true, detail: `a relay runs (pid ${running.pid}, ${running.engine} engine)` };
-    return this.#options.trial();
+    let trouble: string | undefined;
+    try {
+      const running = (await this.#options.relay.find())?.hello;
+      if (running) return { supported: true, detail: `a relay runs (pid ${running.pid}, ${running.engine} engine)` };
+    } catch (error) {
+      // That one hangs now says nothing of whether one can run here.
+      trouble = AppError.from(error).message;
+    }
+    const { supported, detail } = await this.#options.trial();
+    return { supported, detail: trouble === undefined ? detail : `${detail}; the one that runs cannot be used now: ${trouble}` };
   }
 
   render(desired: HostDesired, previous?: Rendered): Rendered {
@@ -144,19 +163,33 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
     return this.#health.found;
   }
 
-  /** Of what is wanted now. Packets are datagrams: of TCP there are none. */
+  /**
+   * Of what is wanted now. Packets are datagrams: of TCP there are none. A relay that does not answer is waited for once, and what it
+   * counted last stays.
+   */
   async counters(): Promise<ReadonlyMap<string, Counters>> {
     const { relay } = this.#options;
+    const count = async (link: RelayLink) => this.#counters.take(link.hello.pid, await countForwards(link));
     // One after the other: a relay that is replaced meanwhile is among those that drain by then, and not for a moment gone.
-    const listening = await relay.find();
-    const draining = await relay.draining();
-    const counts = new Map<number, readonly ForwardCounts[]>();
-    try {
-      for (const link of listening ? [listening, ...draining] : draining) counts.set(link.hello.pid, await countForwards(link));
-    } finally {
-      for (const link of draining) link.close();
-    }
-    const byUid = this.#counters.update(counts);
+    let failure: unknown;
+    await this.#counting.do('listening', async () => {
+      try {
+        const listening = await relay.find();
+        this.#listening = listening?.hello.pid;
+        if (listening) await count(listening);
+      } catch (error) {
+        const reason = error instanceof AppError ? error.reason : undefined;
+        if (reason === 'RELAY_SILENT') throw error;
+        // It ended, or is among those that drain by now.
+        if (reason === 'RELAY_GONE') this.#listening = undefined;
+        else failure = error;
+      }
+    });
+    const there = new Set(await relay.askDraining(count));
+    if (this.#listening !== undefined) there.add(this.#listening);
+    this.#counters.keep(there);
+    if (failure !== undefined) throw failure;
+    const byUid = this.#counters.sum();
     return new Map(
       this.#wanted.flatMap(({ uid, key }) => {
         const counted = byUid.get(uid);
@@ -165,9 +198,14 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
     );
   }
 
+  /** Relays that did not end by themselves when everything was cleaned up, and were killed. */
+  get killed(): readonly KilledRelay[] {
+    return this.#killed;
+  }
+
   async cleanUp(): Promise<void> {
     this.#wanted = SortedList.empty();
-    await this.#options.relay.stop();
+    this.#killed.push(...(await this.#options.relay.stop()));
     this.#carried = undefined;
     this.#failures.clear();
   }
@@ -228,8 +266,8 @@ export class RelayDriver implements Driver<Rendered, RelayObserved, RelayStep> {
   }
 
   #observed(carried: ReadonlyMap<string, CarriedRow>, fresh: boolean): RelayObserved {
-    const { relay, now } = this.#options;
-    return { carried, failures: this.#failures, fresh, state: relay.state(), now: now() };
+    const { relay, clock } = this.#options;
+    return { carried, failures: this.#failures, fresh, state: relay.state(), now: clock.now() };
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {

@@ -10,7 +10,15 @@ const carrying = (dead: readonly string[]) => ({
   carried: new Map([[uid, { uid, generation: 1, digest: wireForward(forward).digest, dead, targets: [] }]]),
   failures: new Map(),
   fresh: true,
-  state: { hello: undefined, use: undefined, loss: undefined, trouble: undefined, upgradeTrouble: undefined, draining: [] },
+  state: {
+    hello: undefined,
+    use: undefined,
+    loss: undefined,
+    trouble: undefined,
+    upgradeTrouble: undefined,
+    draining: [],
+    silent: [],
+  },
   now: 0,
 });
 

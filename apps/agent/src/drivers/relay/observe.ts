@@ -1,6 +1,6 @@
 import type { EngineUse } from '../../relay/engine.js';
 import type { CarriedRow, FailureReason } from '../../relay/protocol.js';
-import type { RelayState } from '../../relay/supervisor.js';
+import type { RelayState } from '../../relay/relay-state.js';
 
 /** A forward that the relay could not carry as wanted. */
 export interface Failure {

@@ -33,7 +33,7 @@ export function openRelay(options: {
   return new RelayDriver({
     relay: new RelaySupervisor({ paths: relayPaths(dir), program, start: startDetached, clock, log }),
     trial: () => tryRelay(exec, args),
-    now: () => clock.now(),
+    clock,
   });
 }
 

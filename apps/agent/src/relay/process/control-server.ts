@@ -6,6 +6,7 @@ import { errorCode } from '../../state-dir/atomic-file.js';
 import type { PeerCredentials } from '../../system/peer-credentials.js';
 import { LineCutter } from '../lines.js';
 import { BATCH, type NumberedRequest, type RelayEvent, type Request, readRequest } from '../protocol.js';
+import { listensAt } from './running-relay.js';
 
 /** Agents and people who look. */
 const MOST_CONNECTIONS = 16;
@@ -75,6 +76,12 @@ export class ControlServer {
     }
   }
 
+  /** Whether somebody else listens under this server's name: then nobody finds it any more. */
+  async isReplaced(): Promise<boolean> {
+    const { socket } = this.#options;
+    return !(await this.#hasName(true)) && listensAt(socket);
+  }
+
   /** Tells everybody who is connected. */
   push(event: RelayEvent): void {
     if (this.#connections.size === 0) return;
@@ -92,11 +99,16 @@ export class ControlServer {
   }
 
   async #forgetName(): Promise<void> {
-    const { socket } = this.#options;
+    if (await this.#hasName(false)) await rm(this.#options.socket);
+  }
+
+  /** `otherwise`: where the name is nobody's. */
+  async #hasName(otherwise: boolean): Promise<boolean> {
     try {
-      if ((await lstat(socket, { bigint: true })).ino === this.#inode) await rm(socket);
+      return (await lstat(this.#options.socket, { bigint: true })).ino === this.#inode;
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error;
+      if (errorCode(error) === 'ENOENT') return otherwise;
+      throw error;
     }
   }
 

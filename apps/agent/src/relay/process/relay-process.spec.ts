@@ -1,18 +1,19 @@
-import { stat } from 'node:fs/promises';
-import { connect, Socket } from 'node:net';
+import { rename, rm, stat } from 'node:fs/promises';
+import { connect, createServer, Socket } from 'node:net';
 import { join } from 'node:path';
 import { createLogger } from '@gwctl/shared/logging/logger';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Clock, systemClock } from '../../clock.js';
+import { systemClock } from '../../clock.js';
 import { FakeClock, settle } from '../../testing/fake-clock.js';
 import { listCarried, removeForwards, setForwards, stopRelay, upgradeRelay, useOf } from '../client.js';
 import { FakeEngine } from '../engine.fake.js';
 import { RelayLink } from '../link.js';
 import type { RelayEvent } from '../protocol.js';
 import { relayed, target } from '../testing.js';
+import { until } from '../testing-program.js';
 import { RelayYard } from '../testing-relay.js';
 import { wireForward } from '../wire-forward.js';
-import { RelayProcess } from './relay-process.js';
+import { RelayProcess, type RelayProcessOptions } from './relay-process.js';
 import { begun } from './successor.js';
 
 const log = createLogger({ name: 'spec', level: 'silent' });
@@ -25,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => yard.clear());
 
 /** A relay that nobody started but the test, and a link to it. */
-async function running(options: { clock?: Clock; credentials?: () => { pid: number; uid: number; gids: number[] } } = {}) {
+async function running(options: Partial<RelayProcessOptions> = {}) {
   const engine = new FakeEngine();
   const relay = await RelayProcess.start({ ...yard.options(engine), ...options });
   yard.relays.push({ relay, engine, command: { program: '', args: [], log: '' } });
@@ -221,6 +222,113 @@ describe('a process that is started', () => {
     await clock.advance(100);
     expect(await outcome).toMatchObject({ reason: 'RELAY_NOT_STARTED' });
     expect(killed).toEqual(['SIGKILL']);
+  });
+});
+
+describe('a relay under whose name another one listens', () => {
+  /** Whatever it is that listens there; nobody any more where it is `gone`. */
+  async function takesName(gone: boolean) {
+    const server = createServer((peer) => peer.on('error', () => undefined).resume());
+    await new Promise<void>((listening) => server.listen(join(yard.dir, 'other'), listening));
+    await rename(join(yard.dir, 'other'), yard.paths.socket);
+    if (gone) await new Promise((closed) => server.close(closed));
+    return server;
+  }
+
+  it('lets go of its listeners, for no agent finds it, and ends with its last connection', async () => {
+    const clock = new FakeClock();
+    const { relay, engine, link } = await running({ clock });
+    engine.inUse = { ...engine.inUse, connections: 1 };
+    await clock.advance(1_000);
+    const other = await takesName(false);
+    await clock.advance(1_000);
+    await until(() => engine.log.includes('drain'), 'it lets go');
+    expect(await link.closed).toBe('upgraded');
+    expect((await linked(yard.paths.draining(process.pid))).hello.draining).toBe(true);
+    engine.flowsEnd();
+    await relay.ended;
+    other.close();
+  });
+
+  it('or listened, goes on: there is nobody else', async () => {
+    const clock = new FakeClock();
+    const { engine, link } = await running({ clock });
+    await takesName(true);
+    await clock.advance(2_000);
+    await rm(yard.paths.socket);
+    await clock.advance(2_000);
+    expect([engine.log, link.alive]).toEqual([[], true]);
+  });
+});
+
+describe('a signal while a successor is being started', () => {
+  const program = { program: '/new', args: ['relay'] };
+  let letStart: () => void;
+
+  /** One with a connection, whose successor is on its way. */
+  async function upgrading() {
+    const gate = new Promise<void>((resolve) => {
+      letStart = resolve;
+    });
+    let asked = false;
+    const start: RelayProcessOptions['start'] = async (command) => {
+      asked = true;
+      await gate;
+      return yard.start(command);
+    };
+    const one = await running({ start });
+    one.engine.inUse = { ...one.engine.inUse, connections: 1 };
+    yard.build = 'two';
+    const upgrade = upgradeRelay(one.link, program);
+    await until(() => asked, 'a successor is to be started');
+    return { ...one, upgrade };
+  }
+
+  it('is heard once the successor listens: it lets go once, and ends with its last connection', async () => {
+    const { relay, engine, link, upgrade } = await upgrading();
+    void relay.terminate();
+    await settle();
+    // Until then it accepts as before, and is found.
+    expect(engine.log).toEqual([]);
+    letStart();
+    expect(await upgrade).toEqual({ pid: process.pid });
+    expect(await link.closed).toBe('upgraded');
+    expect((await linked()).hello).toMatchObject({ build: 'two', draining: false });
+    const look = await linked(yard.paths.draining(process.pid));
+    expect(look.hello.draining).toBe(true);
+    expect(engine.log).toEqual(['drain']);
+    expect(engine.stopped).toBe(false);
+    engine.flowsEnd();
+    await relay.ended;
+    await expect(stat(yard.paths.draining(process.pid))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('is heard where no successor comes to listen', async () => {
+    const { relay, engine, link, upgrade } = await upgrading();
+    yard.failure = 'it ended with exit code 1';
+    void relay.terminate();
+    letStart();
+    await expect(upgrade).rejects.toThrow('it ended with exit code 1');
+    expect(await link.closed).toBe('signal');
+    await until(() => engine.log.includes('drain'), 'it lets go');
+    engine.flowsEnd();
+    await relay.ended;
+    expect(engine.log).toEqual(['drain']);
+  });
+
+  it('a second time ends it at once, and what was started goes on', async () => {
+    const { relay, engine, link, upgrade } = await upgrading();
+    const gone = expect(upgrade).rejects.toMatchObject({ reason: 'RELAY_GONE' });
+    void relay.terminate();
+    void relay.terminate();
+    await relay.ended;
+    await gone;
+    expect([engine.stopped, await link.closed]).toEqual([true, 'asked']);
+    letStart();
+    await until(() => yard.relays.length === 2, 'the successor listens');
+    await settle();
+    expect(engine.log).toEqual([]);
+    expect((await linked()).hello).toMatchObject({ build: 'two', draining: false });
   });
 });
 

@@ -50,6 +50,11 @@ export class RelayProcess {
   #carried!: Carried;
   #server!: ControlServer;
   #draining = false;
+  /** A signal asked for the end. */
+  #signalled = false;
+  /** A successor is being started. */
+  #upgrading = false;
+  #retiring = false;
   /** The control socket on its way to another name. */
   #moving: Promise<void> | undefined;
   /** Listeners and control socket are another's, or nobody's. */
@@ -92,9 +97,11 @@ export class RelayProcess {
 
   /** The first ends listening and lets what flows go on to its end, the second ends that too. */
   async terminate(): Promise<void> {
-    if (this.#draining) return this.#end();
+    if (this.#draining || this.#signalled) return this.#end();
+    this.#signalled = true;
     this.#options.log.info('asked to end: nothing new is accepted, what flows goes on to its end');
-    await this.#retire('signal');
+    // A successor that is on its way takes over first: to let go now would leave nobody who accepts, and nobody who is found.
+    if (!this.#upgrading) await this.#retire('signal');
   }
 
   async #begin(legacy: Legacy): Promise<void> {
@@ -165,16 +172,26 @@ export class RelayProcess {
     const carried = this.#carried;
     // Nothing is set or removed meanwhile: what the successor gets is what there is.
     return carried.handOver(async () => {
-      const { pid } = await handOver({ start, clock, engine: this.#engine, carried, request, logFile: paths.log });
-      log.info({ pid }, 'a successor listens; what flows here goes on to its end');
-      this.#draining = true;
-      setImmediate(() => void this.#retire('upgraded'));
-      return { pid };
+      this.#upgrading = true;
+      try {
+        const { pid } = await handOver({ start, clock, engine: this.#engine, carried, request, logFile: paths.log });
+        log.info({ pid }, 'a successor listens; what flows here goes on to its end');
+        this.#draining = true;
+        setImmediate(() => void this.#retire('upgraded'));
+        return { pid };
+      } catch (error) {
+        if (this.#signalled) setImmediate(() => void this.#retire('signal'));
+        throw error;
+      } finally {
+        this.#upgrading = false;
+      }
     });
   }
 
-  /** Lets go of listeners and control socket. What flows goes on; it can be looked at under another name. */
+  /** Lets go of listeners and control socket, once. What flows goes on; it can be looked at under another name. */
   async #retire(why: EndingReason): Promise<void> {
+    if (this.#retiring || this.#ending) return;
+    this.#retiring = true;
     this.#draining = true;
     this.#carried.close();
     const before = this.#server;
@@ -235,6 +252,15 @@ export class RelayProcess {
     if (this.#draining && this.#letGo && nothingFlows) await this.#end('signal');
     if (this.#carried.size > 0 || !nothingFlows) this.#idleSince = clock.monotonic();
     else if (!this.#draining && clock.monotonic() - this.#idleSince >= IDLE) await this.#end('idle');
+    if (!this.#draining && !this.#upgrading && (await this.#server.isReplaced())) await this.#yield();
+  }
+
+  /** Two were started at a time, by whatever mishap, and agents find the other one: nobody would ever end this one. */
+  async #yield(): Promise<void> {
+    // Meanwhile it may have become its successor's.
+    if (this.#draining || this.#upgrading) return;
+    this.#options.log.warn('another relay has taken the name of the control socket: nothing new is accepted here');
+    await this.#retire('upgraded');
   }
 
   #noteChanged(uid: string): void {
