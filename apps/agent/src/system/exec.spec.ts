@@ -48,6 +48,12 @@ describe('ProcessExec', () => {
     expect((await exec.run({ program: 'true', args: [], stdin: 'x'.repeat(1 << 20) })).exitCode).toBe(0);
   });
 
+  it('gives a program all of a long input before it starts, so that a death of ours in between cuts nothing off', async () => {
+    const stdin = 'ä\n'.repeat(1 << 20);
+    const seen = await exec.run({ program: 'sh', args: ['-c', 'stat -L -c "%F %s" /dev/stdin; wc -c'], stdin });
+    expect(seen.stdout).toBe(`regular file ${3 << 20}\n${3 << 20}\n`);
+  });
+
   describe('a conversation', () => {
     const shell = (script: string, timeoutMs = 2000) => exec.converse({ program: 'sh', args: ['-c', script], timeoutMs }, 10_000);
 

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import type { AppError } from '@gwctl/shared/errors/app-error';
 import { ProcessConversation, type Streams } from './conversation.js';
 import {
@@ -12,6 +13,7 @@ import {
   tooLong,
 } from './exec-errors.js';
 import { ReadyProcess } from './ready-process.js';
+import { AT_ONCE, wholeInput } from './whole-input.js';
 
 export { commandFailed, programMissing } from './exec-errors.js';
 
@@ -20,7 +22,7 @@ export interface Command {
   /** A bare name, searched in {@link PATH}. */
   readonly program: string;
   readonly args: readonly string[];
-  /** Written to standard input, which is then closed. Default: nothing. */
+  /** Standard input, of which the program gets all even where this process is killed meanwhile. Default: nothing. */
   readonly stdin?: string;
   /** Milliseconds until the process is killed. Default 10,000. */
   readonly timeoutMs?: number;
@@ -64,7 +66,10 @@ export interface Conversation {
 export interface Ready {
   /** False once it ended, or has its input. */
   readonly alive: boolean;
-  /** Gives it its whole input and waits for its end. Once. Rejects as {@link Running.finished} does; the time-out begins here. */
+  /**
+   * Gives it its whole input and waits for its end. Once. Rejects as {@link Running.finished} does; the time-out begins here. At most
+   * {@link AT_ONCE} bytes: of more, this process may be killed half-way, which `start` rules out.
+   */
   finish(stdin: string): Promise<Finished>;
 }
 
@@ -109,17 +114,24 @@ export class ProcessExec implements Exec {
       env: { PATH, LC_ALL: 'C' },
       cwd: '/',
       stdio: ['pipe', 'ignore', 'pipe'],
-    }) as unknown as ConstructorParameters<typeof ReadyProcess>[0]['child'];
+    });
     return new ReadyProcess({ command, child, used: (pid) => this.#pids.add(pid) });
   }
 
   start(command: Command): Running {
+    let input: 'ignore' | 'pipe' | number;
+    try {
+      input = inputOf(command);
+    } catch (cause) {
+      return { pid: undefined, finished: Promise.reject(startFailed(command, cause as Error)) };
+    }
     const child = spawn(command.program, [...command.args], {
       // Nothing of our environment is any business of theirs; C keeps their messages parseable.
       env: { PATH, LC_ALL: 'C' },
       cwd: '/',
-      stdio: [command.stdin === undefined ? 'ignore' : 'pipe', command.discardOutput ? 'ignore' : 'pipe', 'pipe'],
+      stdio: [input, command.discardOutput ? 'ignore' : 'pipe', 'pipe'],
     });
+    if (typeof input === 'number') closeSync(input);
     if (child.pid !== undefined) this.#pids.add(child.pid);
     const limit = command.maxOutputBytes ?? DEFAULT_OUTPUT_BYTES;
     const timeout = command.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -162,6 +174,11 @@ export class ProcessExec implements Exec {
     return { pid: child.pid, finished };
   }
 }
+
+const inputOf = ({ stdin }: Command): 'ignore' | 'pipe' | number => {
+  if (stdin === undefined) return 'ignore';
+  return Buffer.byteLength(stdin) <= AT_ONCE ? 'pipe' : wholeInput(stdin);
+};
 
 /** Runs a command that must succeed: an exit code other than 0 rejects with COMMAND_FAILED and what the program said. */
 export async function mustRun(exec: Exec, command: Command): Promise<Finished> {
