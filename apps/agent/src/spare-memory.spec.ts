@@ -12,6 +12,13 @@ describe('memory that nobody needs', () => {
       order.push('collected');
     };
     const spare = new SpareMemory({ clock, collect, giveBack: () => order.push('given back') });
+    await clock.advance(60_000);
+    expect(collected).toBe(0);
+    // What starting took.
+    spare.changed(0);
+    await clock.advance(60_000);
+    expect(order.splice(0)).toEqual(['collected', 'given back']);
+    collected = 0;
     spare.changed(10);
     await clock.advance(60_000);
     expect(collected).toBe(0);

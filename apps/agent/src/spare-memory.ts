@@ -26,7 +26,8 @@ export interface SpareMemoryOptions {
  */
 export class SpareMemory {
   #timer: Timer | undefined;
-  #wanted = false;
+  /** Starting took some as well, and until then V8 lets the heap grow far (see bin/gwctl-agent). */
+  #wanted = true;
   /** Bytes, when all that could be given back just was. */
   #atRest = Number.POSITIVE_INFINITY;
 

@@ -136,7 +136,8 @@ export class DesiredSet {
 
 function read(entry: Entry): Item {
   const { uid, kind } = entry;
-  const packed = Buffer.from(entry.bytes).toString('latin1');
+  const { buffer, byteOffset, byteLength } = entry.bytes;
+  const packed = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
   return kind === 'settings' ? { uid, kind, packed } : { uid, kind, packed, read: readEntry(entry) };
 }
 

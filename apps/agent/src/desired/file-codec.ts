@@ -8,6 +8,7 @@ import { crc32 } from 'node:zlib';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ChangeSchema, SnapshotPartSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { digestsEqual } from '@gwctl/shared/domain/digest';
+import { encodeEntries } from './snapshot-part.js';
 import type { Change, Entry, Held } from './types.js';
 import { fromWire, toWire } from './wire-entry.js';
 
@@ -59,8 +60,8 @@ export function encodeSnapshot(snapshot: StoredSnapshot): Uint8Array {
     time: snapshot.time,
     forwards: snapshot.entries.length,
   });
-  const body = toBinary(SnapshotPartSchema, create(SnapshotPartSchema, { entries: snapshot.entries.map(toWire) }));
-  return Buffer.concat([header, body, sha256(header, body)]);
+  const body = encodeEntries(snapshot.entries);
+  return Buffer.concat([header, ...body, sha256(header, ...body)]);
 }
 
 export function decodeSnapshot(bytes: Buffer): Decoded<StoredSnapshot> {

@@ -1,5 +1,6 @@
 import { familiesOf } from '@gwctl/shared/domain/carriers';
 import { listenersConflict, type TrafficSpec } from '@gwctl/shared/domain/forward';
+import type { Family } from '@gwctl/shared/domain/ip';
 
 /** Whoever claims a listener. */
 export interface Claimant {
@@ -12,8 +13,9 @@ export interface Claimant {
  * those that conflict with each other as well; who wins is not decided here.
  */
 export class Claims<C extends Claimant> {
-  /** Each address, and "every address" of each family, has a number: with the port it makes a key that takes no text of its own. */
-  readonly #places = new Map<string, number>();
+  /** Each address has a number, and so has "every address" of each family: with the port it makes a key that takes no text of its own. */
+  readonly #places: Readonly<Record<Family, Map<string, number>>> = { 4: new Map(), 6: new Map() };
+  #count = 0;
   readonly #byPort = new Multimap<number, C>();
   /** Those of every port, by place. */
   readonly #everyPort = new Multimap<number, C>();
@@ -71,24 +73,26 @@ export class Claims<C extends Claimant> {
   /** The places where somebody may claim the same: an address and "every address", or every place there is. */
   #near({ spec }: C): readonly number[] {
     const { address } = spec.listen;
-    if (address) return [this.#number(`${address.family} ${address.text}`), this.#number(`${address.family} *`)];
-    const families = familiesOf(spec).map(String);
-    return [...this.#places].flatMap(([name, place]) => (families.includes(name.slice(0, 1)) ? [place] : []));
+    if (address) return [this.#number(address.family, address.text), this.#number(address.family, EVERY)];
+    return familiesOf(spec).flatMap((family) => [...this.#places[family].values()]);
   }
 
   #placesOf({ spec }: C): readonly number[] {
     const { address } = spec.listen;
-    if (address) return [this.#number(`${address.family} ${address.text}`)];
-    return familiesOf(spec).map((family) => this.#number(`${family} *`));
+    if (address) return [this.#number(address.family, address.text)];
+    return familiesOf(spec).map((family) => this.#number(family, EVERY));
   }
 
-  #number(name: string): number {
-    const known = this.#places.get(name);
+  #number(family: Family, name: string): number {
+    const known = this.#places[family].get(name);
     if (known !== undefined) return known;
-    this.#places.set(name, this.#places.size);
-    return this.#places.size - 1;
+    this.#places[family].set(name, this.#count);
+    return this.#count++;
   }
 }
+
+/** In place of an address. */
+const EVERY = '*';
 
 /** More than the highest port. */
 const PORTS = 2 ** 16;

@@ -1,6 +1,15 @@
 import { familyOfEgress } from '@gwctl/shared/domain/egress';
 import { familyOf, type Snat, transports } from '@gwctl/shared/domain/forward';
-import { type Cidr, type Family, formatCidr, type IpAddress, mergeCidrs, networkOf, parseCidr } from '@gwctl/shared/domain/ip';
+import {
+  type Cidr,
+  contains,
+  type Family,
+  formatCidr,
+  type IpAddress,
+  mergeCidrs,
+  networkOf,
+  parseCidr,
+} from '@gwctl/shared/domain/ip';
 import type { Condition } from '@gwctl/shared/domain/status';
 import type { Writable } from '../writable.js';
 import { bad, resolveTargets, staleness, type TargetQuestion } from './targets.js';
@@ -138,14 +147,24 @@ function hairpins(targets: readonly PlacedTarget[], facts: HostFacts): PlacedFor
   return found.length === 0 ? NOTHING : found;
 }
 
-/** The connected networks that hold the target. An address without neighbours (/32, /128) is none. */
+/** The connected networks that hold the target. */
 function neighbours(target: IpAddress, facts: HostFacts): readonly Cidr[] {
-  const networks = facts.addresses
-    .filter((a) => !a.announced && a.address.family === target.family && a.prefix < (target.family === 4 ? 32 : 128))
-    .map((a) => networkOf(a.address, a.prefix))
-    .filter((n) => networkOf(target, n.prefix).network === n.network);
-  return mergeCidrs(networks);
+  const networks = connected(facts).filter((n) => contains(n, target));
+  return networks.length < 2 ? networks : mergeCidrs(networks);
 }
+
+/** The networks that the gateway is connected to. An address without neighbours (/32, /128) is none. Worked out once for all forwards. */
+function connected(facts: HostFacts): readonly Cidr[] {
+  const known = networksOf.get(facts);
+  if (known) return known;
+  const networks = facts.addresses
+    .filter((a) => !a.announced && a.prefix < (a.address.family === 4 ? 32 : 128))
+    .map((a) => networkOf(a.address, a.prefix));
+  networksOf.set(facts, networks);
+  return networks;
+}
+
+const networksOf = new WeakMap<HostFacts, readonly Cidr[]>();
 
 /** Whether the target sees the client's address, and why; shown with the forward's status. */
 function clientAddress(forward: PlacedForward): string {

@@ -31,8 +31,9 @@ export function refusals(forward: DesiredForward, facts: HostFacts, capabilities
   const found = new Refusals();
   refuseUnsupported(forward, capabilities, found);
   checkTarget(forward, facts, found);
-  const known = new Set(found.violations.map((v) => v.field));
-  for (const { field, description } of kernelCannot(forward.spec))
+  const cannot = kernelCannot(forward.spec);
+  const known = new Set(cannot.length === 0 ? undefined : found.violations.map((v) => v.field));
+  for (const { field, description } of cannot)
     if (!known.has(field)) found.refuse('RELAY_NEEDED', field, `${description}; only the relay could carry this`);
   checkListener(forward, facts, found);
   checkSnat(forward, facts, found);

@@ -141,6 +141,9 @@ export function changesOf<T extends Item>(before: Listed<T>, now: Listed<T>): Ch
   const gone: T[] = [];
   const come: T[] = [];
   if (before === now) return { gone, come };
+  // Everything is new: there is nothing to compare.
+  if (before.length === 0) return { gone, come: [...now] };
+  if (now.length === 0) return { gone: [...before], come };
   const [a, b] = [new Cursor(SortedList.pieces(before)), new Cursor(SortedList.pieces(now))];
   for (;;) {
     const [was, is] = [a.item, b.item];

@@ -1,6 +1,6 @@
 import { CLOSED_CHAIN, CLOSED_RULE } from './chains.js';
 import { type LayoutOptions, layoutLines, removalLines, TABLE, tableName } from './layout.js';
-import { elementsOf } from './render.js';
+import { eachElement } from './render.js';
 import { POOL_CHAINS, type SetSpec } from './sets.js';
 import type { RebuildStep, TableStep } from './steps.js';
 
@@ -27,23 +27,26 @@ export function linesOf(step: TableStep, options: LayoutOptions): string[] {
 }
 
 function rebuildLines({ family, closed, kept, rendered }: RebuildStep, options: LayoutOptions): string[] {
-  const bySet = new Map<SetSpec, string[]>();
+  const bySet = new Map<SetSpec, Commands>();
   const put = (set: SetSpec, element: string) => {
-    const there = bySet.get(set);
-    if (there) there.push(element);
-    else bySet.set(set, [element]);
+    let there = bySet.get(set);
+    if (!there) {
+      there = new Commands('add', set);
+      bySet.set(set, there);
+    }
+    there.put(element);
   };
   const pools = new Map<string, string>();
   for (const way of kept) put(way.set, way.key + way.suffix);
-  for (const element of elementsOf(rendered, family)) {
-    if (element.set === POOL_CHAINS[family]) pools.set(element.key, element.suffix);
-    else put(element.set, element.key + element.suffix);
-  }
+  eachElement(rendered, family, ({ set, key, suffix }) => {
+    if (set === POOL_CHAINS[family]) pools.set(key, suffix);
+    else put(set, key + suffix);
+  });
   return [
     ...removalLines(family),
     ...layoutLines(family, { ...options, table: TABLE, closed }),
     ...poolLines(POOL_CHAINS[family], [], pools),
-    ...[...bySet].flatMap(([set, elements]) => elementLines('add', set, elements)),
+    ...[...bySet.values()].flatMap((commands) => commands.lines()),
   ];
 }
 
@@ -60,9 +63,33 @@ function poolLines({ family }: SetSpec, removed: readonly string[], added: Reado
 
 const text = ([key, suffix]: readonly [string, string]) => `${key}${suffix}`;
 
-function elementLines(command: 'add' | 'delete', { family, name }: SetSpec, elements: readonly string[]): string[] {
-  const lines: string[] = [];
-  for (let at = 0; at < elements.length; at += PER_COMMAND)
-    lines.push(`${command} element ${tableName(family)} ${name} { ${elements.slice(at, at + PER_COMMAND).join(', ')} }`);
-  return lines;
+function elementLines(command: 'add' | 'delete', set: SetSpec, elements: Iterable<string>): readonly string[] {
+  const commands = new Commands(command, set);
+  for (const element of elements) commands.put(element);
+  return commands.lines();
+}
+
+/** Elements of one set on their way into commands: of hundreds of thousands few are waiting at a time. */
+class Commands {
+  readonly #before: string;
+  readonly #lines: string[] = [];
+  #waiting: string[] = [];
+
+  constructor(command: 'add' | 'delete', { family, name }: SetSpec) {
+    this.#before = `${command} element ${tableName(family)} ${name} { `;
+  }
+
+  put(element: string): void {
+    if (this.#waiting.push(element) === PER_COMMAND) this.#end();
+  }
+
+  lines(): readonly string[] {
+    if (this.#waiting.length > 0) this.#end();
+    return this.#lines;
+  }
+
+  #end(): void {
+    this.#lines.push([this.#before, this.#waiting.join(', '), ' }'].join(''));
+    this.#waiting = [];
+  }
 }

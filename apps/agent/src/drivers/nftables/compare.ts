@@ -79,6 +79,8 @@ function slotOf(slots: Slots, set: SetSpec, key: string, fresh: () => Slot): Slo
 }
 
 function fromRenderings(rendered: Rendered, { base, tables }: Observed, slots: Slots): void {
+  // Of a table that is not there all is made anew.
+  if (!tables[4] && !tables[6]) return;
   const walk = (before: Listed<Part>, after: Listed<Part>) => {
     for (const { was, now } of changedParts(before, after)) {
       if (was && tables[was.family]) {

@@ -10,7 +10,18 @@ import type {
   ProtectedListener,
 } from '../../planner/types.js';
 import { poolChain, poolChains } from './pools.js';
-import { type FlowKind, type Kind, type Place, POOL_CHAINS, type PortPlace, type SetName, type SetSpec, setOf } from './sets.js';
+import {
+  type FlowKind,
+  type Kind,
+  type Place,
+  POOL_CHAINS,
+  type PortPlace,
+  type SetGroup,
+  type SetName,
+  type SetSpec,
+  setIn,
+  setOf,
+} from './sets.js';
 
 /** An element's comment and value as nft writes them behind its key: ` comment "9f1c2ab0:drain" : 10.0.0.10 . 8443`, or nothing. */
 export type Suffix = string;
@@ -51,7 +62,15 @@ class Collector {
   }
 
   put(name: SetName, key: string, suffix: Suffix = ''): void {
-    const set = setOf(this.#family, name);
+    this.#putIn(setOf(this.#family, name), key, suffix);
+  }
+
+  /** Into the set that is called `GROUP-KIND`. */
+  putIn(group: SetGroup, kind: Kind | FlowKind, key: string, suffix: Suffix = ''): void {
+    this.#putIn(setIn(this.#family, group, kind), key, suffix);
+  }
+
+  #putIn(set: SetSpec, key: string, suffix: Suffix): void {
     const shared = set.shared === 'any' || (set.shared === 'listeners' && this.#sharing);
     (shared ? this.shared : this.elements).push({ set, key, suffix });
   }
@@ -84,7 +103,7 @@ class ForwardPart implements Part {
   }
 
   get shared(): readonly Element[] {
-    return collected(this.forward).shared;
+    return last?.forward === this.forward ? last.shared : sharedOf(this.forward);
   }
 }
 
@@ -106,10 +125,21 @@ function collect(forward: PlacedForward): Pick<Part, 'elements' | 'shared'> {
   if (listen.protocol === 'all') putAddress(forward, into);
   else for (const transport of transportsOf(forward)) putTransport(forward, transport, into);
   putFtp(forward, into);
-  if (forward.snat.mode === 'none')
-    for (const { network, target } of forward.hairpin) into.put('hairpin', join(networkText(network), target.text));
-  return { elements: into.elements, shared: into.shared.length === 0 ? NONE : into.shared };
+  putHairpin(forward, into);
+  return { elements: into.elements, shared: sharedIn(into) };
 }
+
+/** The same without making the words of all the others: the index of a rendering asks for these alone, forty thousand times. */
+function sharedOf(forward: PlacedForward): readonly Element[] {
+  const { listen, family } = forward;
+  if (listen.interface !== undefined || listen.protocol === 'all') return collected(forward).shared;
+  const into = new Collector(family, false);
+  if (listen.protocol !== 'udp') putAnswers(forward, into);
+  putHairpin(forward, into);
+  return sharedIn(into);
+}
+
+const sharedIn = ({ shared }: Collector): readonly Element[] => (shared.length === 0 ? NONE : shared);
 
 export const transportsOf = ({ listen: { protocol } }: PlacedForward): readonly ('tcp' | 'udp')[] =>
   protocol === 'all' || protocol === 'tcp+udp' ? ['tcp', 'udp'] : [protocol];
@@ -127,14 +157,15 @@ function putTransport(forward: PlacedForward, transport: 'tcp' | 'udp', into: Co
   const comment = policyComment(forward);
   if (forward.targets.length > 1) into.put(`pool-${kind}`, at, [comment, ' : goto ', poolChain(key)].join(''));
   else if (first && kind === place)
-    into.put(`to-${place}`, at, [comment, ' : ', join(first.address.text, targetPort(first))].join(''));
+    into.putIn('to', place, at, [comment, ' : ', join(first.address.text, targetPort(first))].join(''));
   else if (first && targetPort(first) === ports.first)
-    into.put(`to-${place}-range`, at, [comment, ' : ', first.address.text].join(''));
+    into.putIn('to', `${place}-range`, at, [comment, ' : ', first.address.text].join(''));
   // A range that moves has no word in nft: each port is an element, of the same hash map as single ports.
   else if (first)
     for (let n = 0; n <= ports.last - ports.first; n++)
-      into.put(
-        `to-${place}`,
+      into.putIn(
+        'to',
+        place,
         join(...before, transport, ports.first + n),
         [comment, ' : ', join(first.address.text, targetPort(first) + n)].join(''),
       );
@@ -146,13 +177,24 @@ function putTransport(forward: PlacedForward, transport: 'tcp' | 'udp', into: Co
     const parts = [transport, portsText(ports), target.address.text, really];
     const flow = listen.address ? join(listen.address.text, ...parts) : join(...parts);
     putFlow(forward, flowKind, flow, into);
-    if (transport !== 'tcp') continue;
-    if (forward.clampMss) into.put(`clamp-${flowPlace}`, flow);
-    // Of a target that knows the client by the gateway's address.
-    if (forward.snat.mode === 'none') continue;
-    if (kind === place) into.put('answers', join(target.address.text, really));
+    if (transport === 'tcp' && forward.clampMss) into.put(`clamp-${flowPlace}`, flow);
+  }
+  if (transport === 'tcp') putAnswers(forward, into);
+}
+
+/** What targets answer over TCP that know the client by the gateway's address. */
+function putAnswers(forward: PlacedForward, into: Collector): void {
+  if (forward.snat.mode === 'none') return;
+  const ports = portsOf(forward);
+  for (const target of forward.targets) {
+    if (ports.first === ports.last) into.put('answers', join(target.address.text, targetPort(target)));
     else into.put('answers-any', target.address.text);
   }
+}
+
+function putHairpin(forward: PlacedForward, into: Collector): void {
+  if (forward.snat.mode !== 'none') return;
+  for (const { network, target } of forward.hairpin) into.put('hairpin', join(networkText(network), target.text));
 }
 
 /** A forward of a whole address, in both directions. */
@@ -163,7 +205,7 @@ function putAddress(forward: PlacedForward, into: Collector): void {
   const place = listen.interface === undefined ? 'vip' : 'if-vip';
   const at = join(...listenerPrefix(forward));
   putGuard(forward, place, place, at, into);
-  into.put(`to-${place}`, at, [policyComment(forward), ' : ', target.address.text].join(''));
+  into.putIn('to', place, at, [policyComment(forward), ' : ', target.address.text].join(''));
   const flow = join(listen.address.text, target.address.text);
   putFlow(forward, 'vip', flow, into);
   if (forward.clampMss) into.put('clamp-vip', flow);
@@ -176,7 +218,7 @@ function putAddress(forward: PlacedForward, into: Collector): void {
 /** Who may come in. */
 function putGuard(forward: PlacedForward, place: Place, kind: Kind, at: string, into: Collector): void {
   const allow = allowOf(forward);
-  into.put(allow ? `limit-${kind}` : `listen-${kind}`, at);
+  into.putIn(allow ? 'limit' : 'listen', kind, at);
   if (!allow) return;
   for (const cidr of allow) into.put(`allowed-${place}`, join(at, networkText(cidr)));
   into.put(`refused-${place}`, at, keyComment(forward.key));
@@ -185,9 +227,9 @@ function putGuard(forward: PlacedForward, place: Place, kind: Kind, at: string, 
 /** How flows of the forward are known once they are translated, and which source address they get. */
 function putFlow(forward: PlacedForward, kind: FlowKind, flow: string, into: Collector): void {
   const { snat } = forward;
-  into.put(`own-${kind}`, flow, keyComment(forward.key));
-  if (snat.mode === 'address') into.put(`fixed-${kind}`, flow, ` : ${snat.address.text}`);
-  else into.put(snat.mode === 'none' ? `kept-${kind}` : `masq-${kind}`, flow);
+  into.putIn('own', kind, flow, keyComment(forward.key));
+  if (snat.mode === 'address') into.putIn('fixed', kind, flow, ` : ${snat.address.text}`);
+  else into.putIn(snat.mode === 'none' ? 'kept' : 'masq', kind, flow);
 }
 
 function putFtp(forward: PlacedForward, into: Collector): void {

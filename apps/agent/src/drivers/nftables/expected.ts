@@ -1,5 +1,5 @@
 import type { Expected } from './listing.js';
-import { elementsOf, type Rendered } from './render.js';
+import { eachElement, type Rendered } from './render.js';
 import { FAMILIES, type SetSpec } from './sets.js';
 
 /** What a rendering has in each set. */
@@ -7,12 +7,12 @@ export function expectedOf(rendered: Rendered): Expected {
   const sets = new Map<SetSpec, Map<string, string>>();
   let size = 0;
   for (const family of FAMILIES) {
-    for (const { set, key, suffix } of elementsOf(rendered, family)) {
+    eachElement(rendered, family, ({ set, key, suffix }) => {
       const there = sets.get(set);
       if (there) there.set(key, suffix);
       else sets.set(set, new Map([[key, suffix]]));
       size++;
-    }
+    });
   }
   return {
     size,

@@ -29,7 +29,8 @@ export function flowChanges(rendered: Rendered, observed: Observed): FlowsStep[]
 function pairs(rendered: Rendered, observed: Observed): ReadonlyMap<string, Pair> {
   const found = new Map<string, Pair>();
   const { base, tables } = observed;
-  for (const { was, now } of changedParts(base.forwardParts, rendered.forwardParts)) {
+  const there = tables[4] ?? tables[6];
+  for (const { was, now } of there ? changedParts(base.forwardParts, rendered.forwardParts) : []) {
     for (const part of [was, now]) {
       if (!part || !tables[part.family]) continue;
       const before = was?.forward && was.key === part.key && tables[was.family] ? carriedOf(was.forward) : undefined;

@@ -1,5 +1,6 @@
 import { AppError } from '@gwctl/shared/errors/app-error';
 import { type Conversation, type Exec, mustRun } from '../../system/exec.js';
+import { TABLE } from './layout.js';
 
 /** Idle for so long, the program is ended. */
 const IDLE_MS = 60_000;
@@ -10,8 +11,9 @@ const MAX_CHARACTERS = 16_000;
 const SENTINEL = 'describe ifname';
 
 /**
- * A program `nft` that is talked to, for small changes of elements: starting one costs 5 ms, and many times that for an agent of some
- * hundred megabytes; telling it half a millisecond. nft does not say whether it worked, but the kernel's count of changes does.
+ * A program `nft` that is talked to, for small changes of elements and for a table that goes: starting one costs 5 ms, and many times
+ * that for an agent of some hundred megabytes; telling it half a millisecond. nft does not say whether it worked, but the kernel's count
+ * of changes does.
  */
 export class NftConversation {
   readonly #exec: Exec;
@@ -30,7 +32,7 @@ export class NftConversation {
   /** Whether the kernel carried something out since. False: nothing happened, so that it can be done in another way. */
   async write(lines: readonly string[]): Promise<boolean> {
     const before = this.#generation();
-    if (this.#unusable || before === undefined || !lines.every(isElements)) return false;
+    if (this.#unusable || before === undefined || !lines.every(isSmall)) return false;
     // One line is one transaction.
     const text = lines.join('; ');
     if (text.length > MAX_CHARACTERS) return false;
@@ -52,4 +54,5 @@ export class NftConversation {
   }
 }
 
-const isElements = (line: string): boolean => line.startsWith('add element ') || line.startsWith('delete element ');
+const SMALL = new RegExp(`^(?:add|delete) (?:element |table ip6? ${TABLE}$)`);
+const isSmall = (line: string): boolean => SMALL.test(line);

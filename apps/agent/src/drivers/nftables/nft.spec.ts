@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FakeExec } from '../../system/exec.fake.js';
-import type { Command } from '../../system/exec.js';
+import type { Command, Ready } from '../../system/exec.js';
 import type { ElementReader } from './element-reader.js';
 import { NOTHING_EXPECTED } from './listing.js';
 import { ProgramNft } from './nft.js';
@@ -42,7 +42,42 @@ describe('ProgramNft', () => {
     expect(await asked([1, 2])).toEqual([['describe', undefined], said]);
     expect(await asked([1, 1])).toEqual([['describe', undefined], said, ['-f', `${small.join('\n')}\n`]]);
     expect((await asked([1, 2], ['flush chain ip gwctl pool/a'])).map(([arg]) => arg)).toEqual(['-f']);
+    const gone = ['add table ip gwctl', 'delete table ip gwctl'];
+    expect((await asked([1, 2], gone)).map(([arg]) => arg)).toEqual(['describe', '-i']);
+    expect((await asked([1, 2], [...gone, 'add table ip gwctl', 'add chain ip gwctl open'])).map(([arg]) => arg)).toEqual(['-f']);
     expect((await asked([1, 2], [`add element ip gwctl own-at { ${'a'.repeat(20_000)} }`])).map(([arg]) => arg)).toEqual(['-f']);
+  });
+
+  it('gives the next transaction to an nft that was started ahead, and starts another where that is gone', async () => {
+    vi.useFakeTimers();
+    try {
+      const { exec, nft: one } = nft(() => ({}));
+      const ahead: Ready[] = [];
+      const given: string[] = [];
+      exec.ready = () => {
+        const ready = {
+          alive: true,
+          finish: async (text: string) => {
+            given.push(text);
+            return { exitCode: 0, stdout: '', stderr: '' };
+          },
+        };
+        ahead.push(ready);
+        return ready;
+      };
+      const written = async (line: string) => {
+        await one.write([line]);
+        await vi.advanceTimersByTimeAsync(100);
+        return [exec.commands.length, given.length, ahead.length];
+      };
+      expect(await written('add chain ip gwctl a')).toEqual([1, 0, 1]);
+      expect(await written('add chain ip gwctl b')).toEqual([1, 1, 2]);
+      expect(given).toEqual(['add chain ip gwctl b\n']);
+      Object.assign(ahead[1] ?? {}, { alive: false });
+      expect(await written('add chain ip gwctl c')).toEqual([2, 1, 3]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('says what nft said where it refuses', async () => {

@@ -1,7 +1,8 @@
 import type { Family } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { type Command, commandFailed, type Exec, mustRun } from '../../system/exec.js';
+import { type Command, commandFailed, type Exec, type Finished, mustRun, type Ready } from '../../system/exec.js';
 import { isList, isObject, type Json } from '../../system/nft-json.js';
+import { AT_ONCE } from '../../system/whole-input.js';
 import type { Count } from './counters.js';
 import type { ElementReader } from './element-reader.js';
 import { type LayoutOptions, layoutLines, removalLines, SCRATCH, TABLE, tableName } from './layout.js';
@@ -46,7 +47,9 @@ export interface NftTable {
   tryOut(): Promise<Abilities>;
 }
 
-const WRITE_TIMEOUT_MS = 120_000;
+const WRITE = { program: 'nft', args: ['-f', '-'], timeoutMs: 120_000 };
+/** Milliseconds after a transaction until another nft is started: whoever waits for the first hears of it before. */
+const AHEAD_MS = 15;
 const READ_TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_BYTES = 1 << 28;
 /** A listing that others' changes kept interrupting is good all the same, but at no known generation. */
@@ -59,6 +62,8 @@ export class ProgramNft implements NftTable {
   readonly #elements: ElementReader | undefined;
   readonly #conversation: NftConversation;
   readonly #references = new Map<string, Promise<Reference>>();
+  /** Waits for the next transaction. */
+  #ready: Ready | undefined;
 
   /** `elements`: reads them from the kernel itself; undefined where that does not work. */
   constructor(options: {
@@ -86,8 +91,7 @@ export class ProgramNft implements NftTable {
 
   async write(lines: readonly string[]): Promise<void> {
     if (await this.#conversation.write(lines)) return;
-    const command = { program: 'nft', args: ['-f', '-'], stdin: `${lines.join('\n')}\n`, timeoutMs: WRITE_TIMEOUT_MS };
-    const finished = await this.#exec.run(command);
+    const finished = await this.#carriedOut(`${lines.join('\n')}\n`);
     if (finished.exitCode === 0) return;
     // EMSGSIZE: only root of the host itself may exceed net.core.wmem_max with one transaction (SO_SNDBUFFORCE, netlink(7)).
     if (finished.stderr.includes('Message too long'))
@@ -96,7 +100,31 @@ export class ProgramNft implements NftTable {
         reason: 'TRANSACTION_TOO_LARGE',
         message: `the kernel takes no transaction of ${lines.length} lines from this container; raise net.core.wmem_max on its host, or forward fewer ports as ranges`,
       });
-    throw commandFailed(command, finished);
+    throw commandFailed(WRITE, finished);
+  }
+
+  /**
+   * By an nft that was started ahead and has only waited for its input: starting one takes longer than the table of a first forward. It
+   * needs less than a megabyte, and with an empty input, as at the end of this process, does nothing.
+   */
+  async #carriedOut(stdin: string): Promise<Finished> {
+    const ready = this.#ready?.alive && Buffer.byteLength(stdin) <= AT_ONCE ? this.#ready : undefined;
+    if (ready) this.#ready = undefined;
+    try {
+      return await (ready ? ready.finish(stdin) : this.#exec.run({ ...WRITE, stdin }));
+    } finally {
+      setTimeout(() => this.#startAhead(), AHEAD_MS).unref();
+    }
+  }
+
+  #startAhead(): void {
+    if (this.#ready?.alive) return;
+    try {
+      this.#ready = this.#exec.ready(WRITE);
+    } catch {
+      // The next transaction starts one by itself, and says why it cannot.
+      this.#ready = undefined;
+    }
   }
 
   reference(family: Family, layout: LayoutOptions): Promise<Reference> {

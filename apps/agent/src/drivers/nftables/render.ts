@@ -106,11 +106,11 @@ export function* partsOf(rendered: Rendered, family?: Family): Generator<Part> {
   for (const f of FAMILIES) if (family === undefined || f === family) yield* rendered.relayedParts[f];
 }
 
-/** Every element of a family once. */
-export function* elementsOf(rendered: Rendered, family: Family): Generator<Element> {
+/** Shows every element of a family once. No generator: there may be hundreds of thousands. */
+export function eachElement(rendered: Rendered, family: Family, take: (element: Element) => void): void {
   for (const part of partsOf(rendered, family)) {
-    yield* part.elements;
-    for (const element of part.shared) if (isFirst(rendered.shared.get(sharedId(element)), part)) yield element;
+    for (const element of part.elements) take(element);
+    for (const element of part.shared) if (isFirst(rendered.shared.get(sharedId(element)), part)) take(element);
   }
 }
 

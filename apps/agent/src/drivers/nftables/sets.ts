@@ -109,6 +109,9 @@ export type SetName =
   | 'answers-any'
   | 'hairpin';
 
+/** Sets of which there is one for each kind of listener or of flow, and that nearly every forward is in. */
+export type SetGroup = 'listen' | 'limit' | 'to' | 'own' | 'masq' | 'kept' | 'fixed';
+
 export interface SetSpec {
   readonly family: Family;
   readonly name: SetName;
@@ -229,5 +232,20 @@ export function setOf(family: Family, name: SetName): SetSpec {
   if (!spec) throw new Error(`there is no set ${name}`);
   return spec;
 }
+
+/**
+ * The set that is called `GROUP-KIND`. Asked for each element of tens of thousands of forwards: a name put together anew each time would
+ * have to be read to its end to be found.
+ */
+export function setIn(family: Family, group: SetGroup, kind: Kind | FlowKind): SetSpec {
+  const known = BY_GROUP[family].get(group)?.get(kind);
+  if (known) return known;
+  const spec = setOf(family, `${group}-${kind}` as SetName);
+  const kinds = BY_GROUP[family].get(group) ?? new Map<string, SetSpec>();
+  BY_GROUP[family].set(group, kinds.set(kind, spec));
+  return spec;
+}
+
+const BY_GROUP: Readonly<Record<Family, Map<string, Map<string, SetSpec>>>> = { 4: new Map(), 6: new Map() };
 
 export const findSet = (family: Family, name: string): SetSpec | undefined => BY_NAME[family].get(name);

@@ -9,7 +9,7 @@ import { MemorySysctl, MemorySysctlRecord } from '../../system/sysctl.fake.js';
 import { cidr, ip, placed } from '../../testing/placed.js';
 import { NftablesDriver } from './driver.js';
 import { FakeNft } from './nft.fake.js';
-import { elementsOf, type Rendered } from './render.js';
+import { eachElement, type Rendered } from './render.js';
 import { FAMILIES } from './sets.js';
 
 /** The n-th uid. */
@@ -74,10 +74,10 @@ export function egress(over: Partial<PlacedEgress> = {}): PlacedEgress {
 export function elementsBySet(rendered: Rendered): Record<string, string[]> {
   const sets: Record<string, string[]> = {};
   for (const family of FAMILIES) {
-    for (const { set, key, suffix } of elementsOf(rendered, family)) {
+    eachElement(rendered, family, ({ set, key, suffix }) => {
       const name = `${family === 6 ? 'ip6 ' : ''}${set.name}`;
       sets[name] = [...(sets[name] ?? []), set.name === 'pool-chains' ? `${key}: ${suffix}` : key + suffix];
-    }
+    });
   }
   return sets;
 }
