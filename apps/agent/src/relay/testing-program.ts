@@ -33,7 +33,7 @@ export class RelaySite {
       bundle: true,
       platform: 'node',
       format: 'esm',
-      banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+      banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);" },
     });
     return new RelaySite(dir);
   }

@@ -1,5 +1,16 @@
+import { createRequire } from 'node:module';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
+
+type Koffi = typeof import('koffi').default;
+
+let loaded: Koffi | undefined;
+
+/** Not before it is needed: where it has no binary for this machine, loading it throws, and much of the agent works without. */
+function koffi(): Koffi {
+  loaded ??= createRequire(import.meta.url)('koffi') as Koffi;
+  return loaded;
+}
 
 /** Declares a function by its prototype in C; throws where the library has none of that name. */
 export type Declare = (prototype: string) => ReturnType<LibraryHandle['func']>;
@@ -18,17 +29,17 @@ export function libcCalls<T>(declare: (func: Declare) => T, what = 'native calls
 }
 
 /** Why the last call of this thread failed; until the next call, whichever it is. */
-export const errno = (): number => koffi.errno();
+export const errno = (): number => koffi().errno();
 
 /** Where the bytes lie, for structures that hold pointers; exact below 2^53. It stays so while the caller keeps them. */
-export const addressInMemory = (bytes: Uint8Array): number => Number(koffi.address(bytes));
+export const addressInMemory = (bytes: Uint8Array): number => Number(koffi().address(bytes));
 
 /** Bytes of a pointer. */
-export const pointerSize = (): number => koffi.sizeof('void *');
+export const pointerSize = (): number => koffi().sizeof('void *');
 
 function load<T>(declare: (func: Declare) => T, what: string): T {
   try {
-    const library = koffi.load('libc.so.6');
+    const library = koffi().load('libc.so.6');
     return declare((prototype) => library.func(prototype));
   } catch (cause) {
     throw new AppError({
