@@ -6,25 +6,42 @@
  * does hits them alike. A value is the median of the rounds; a ratio is of ours to the best of the others, the median of the ratios
  * within a round. Nothing is pinned to a processor: load, proxy and target share them as the kernel decides.
  *
- *     npm run bench -- relay [--quick] [--only throughput,latency,short,udp,idle] [--proxies ours,nginx] [--rounds N] [--markdown]
+ * A new network namespace takes its congestion control from the machine, and one that paces (BBR) has a timer for each few packets, whose
+ * cost hides what the proxies differ in. So all three hosts get the same one, which is there everywhere and does not pace.
  */
 import { parseArgs } from 'node:util';
 import { Load, Target } from '../test/load/load.js';
 import { createSite } from '../test/load/site.js';
+import { useCongestionControl } from './relay/congestion.js';
 import { direct, PARTS, type Part, round, type Subject, through } from './relay/parts.js';
 import { PROXIES, PROXY_NAMES } from './relay/proxies.js';
 import { figuresOf, Results, table } from './relay/results.js';
 import { report } from './report.js';
 
+const USAGE = `npm run bench -- relay [options]
+  --quick                    fewer and shorter rounds
+  --only PARTS               of ${PARTS.join()}
+  --proxies NAMES            of ${PROXY_NAMES.join()}
+  --rounds N                 of each part
+  --congestion-control NAME  net.ipv4.tcp_congestion_control of all hosts (default reno); inherit: the machine's own
+  --markdown                 the table as Markdown
+`;
+
 const { values: options } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: PARTS.join() },
     proxies: { type: 'string', default: PROXY_NAMES.join() },
     rounds: { type: 'string' },
+    'congestion-control': { type: 'string', default: 'reno' },
     markdown: { type: 'boolean', default: false },
   },
 });
+if (options.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
 const { quick } = options;
 
 function chosen<T extends string>(text: string, known: readonly T[]): T[] {
@@ -47,6 +64,7 @@ const times = quick
 
 const lab = await createSite('relay');
 try {
+  const congestionControl = await useCongestionControl(lab, options['congestion-control']);
   const all = <K extends 'discard' | 'echo' | 'udp'>(kind: K) => PROXIES.map((p) => p.ports[kind]);
   const target = await Target.start(lab.host('target'), { discard: all('discard'), echo: all('echo'), udp: all('udp') });
   const load = await Load.start(lab.host('client'));
@@ -86,7 +104,7 @@ try {
     for (let n = 0; n < many; n++) for (const subject of n % 2 ? turns.toReversed() : turns) await measure(subject, part);
     process.stderr.write(`${part}: ${Math.round((performance.now() - took) / 1000)} s\n`);
   }
-  process.stderr.write(`\n${table(results, options.markdown)}\n\n`);
+  process.stderr.write(`\nTCP congestion control of all hosts: ${congestionControl}\n\n${table(results, options.markdown)}\n\n`);
   report('relay', figuresOf(results));
 } finally {
   await lab.destroy();
