@@ -1,4 +1,5 @@
 import { describe } from 'vitest';
+import { bulkSuite } from './bulk.js';
 import { changesSuite } from './changes.js';
 import { connectingSuite } from './connecting.js';
 import { handoverSuite } from './handover.js';
@@ -13,6 +14,7 @@ import { udpSuite } from './udp.js';
 export function engineSuite(name: string, under: EngineUnderTest, size: IntegritySize): void {
   describe(`${name} engine`, () => {
     tcpSuite(under);
+    bulkSuite(under);
     connectingSuite(under);
     proxySuite(under);
     changesSuite(under);

@@ -3,6 +3,7 @@ import { EFD_CLOEXEC, EFD_NONBLOCK } from '../../system/native/constants.js';
 import { loadRelayLibc } from '../../system/native/relay-libc.js';
 import { EpollLoop } from './epoll-loop.js';
 import { EPOLLIN, EPOLLOUT } from './loop.js';
+import { REST, Rest } from './rests.js';
 
 const libc = loadRelayLibc();
 const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
@@ -114,6 +115,28 @@ describe('EpollLoop', () => {
     expect(performance.now() - began).toBeGreaterThanOrEqual(19);
     expect(ran).toEqual(['timer']);
     expect(errors).toHaveLength(1);
+    end(loop);
+  });
+
+  it('ends rests when they are over, whatever timers there are, and sleeps meanwhile', () => {
+    const loop = open();
+    const ended: number[] = [];
+    const began = performance.now();
+    const rest = new Rest(() => ended.push(performance.now() - began));
+    loop.after(10_000, () => undefined);
+    loop.setRest(rest);
+    let turns = 0;
+    while (ended.length === 0) {
+      loop.turn();
+      turns++;
+    }
+    expect(ended[0]).toBeGreaterThanOrEqual(REST);
+    expect(turns).toBeLessThan(4);
+    loop.setRest(rest);
+    loop.clearRest(rest);
+    loop.after(1, () => ended.push(0));
+    while (ended.length === 1) loop.turn();
+    expect(ended[1]).toBe(0);
     end(loop);
   });
 });

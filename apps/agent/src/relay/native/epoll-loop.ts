@@ -3,6 +3,8 @@ import { callFailed } from '../../system/errno.js';
 import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Loop } from './loop.js';
+import { Polling } from './polling.js';
+import { type Rest, Rests } from './rests.js';
 import { Timer, Wheel } from './wheel.js';
 
 /** Gets what epoll reports of a descriptor. One object may be attached for several, so no connection costs a closure. */
@@ -31,6 +33,8 @@ export class EpollLoop implements Loop {
   /** Counted up when a descriptor is let go, so that an event of the old one is not taken for one of a new one with the same number. */
   #generations = new Int32Array(0);
   readonly #wheel: Wheel;
+  readonly #rests = new Rests();
+  readonly #polling = new Polling();
   /** Who asked for a further turn. */
   readonly #again: Ready[] = [];
   #running = true;
@@ -95,6 +99,14 @@ export class EpollLoop implements Loop {
     this.#wheel.clear(timer);
   }
 
+  setRest(rest: Rest): void {
+    this.#rests.set(rest, performance.now());
+  }
+
+  clearRest(rest: Rest): void {
+    this.#rests.clear(rest);
+  }
+
   again(run: () => void): void {
     this.#again.push({ ready: () => run() });
   }
@@ -111,17 +123,50 @@ export class EpollLoop implements Loop {
 
   /** One turn: sleeps until something is ready, then serves all of it. */
   turn(): void {
-    const timeout = this.#again.length > 0 ? 0 : (this.#wheel.wait(performance.now()) ?? -1);
-    const count = this.#libc.epoll_wait(this.#epoll, this.#eventBytes, BATCH, timeout);
+    const timeout = this.#timeout();
+    const count = timeout === 0 ? this.#take(0) : this.#wait(timeout);
     if (count < 0 && this.#libc.errno() !== EINTR) throw callFailed(this.#libc, 'epoll_wait');
-    this.now = Math.floor(performance.now());
+    const now = performance.now();
+    this.now = Math.floor(now);
     for (let i = 0; i < count; i++) this.#deliver(i * WORDS);
+    this.#rests.turn(now);
     if (this.#again.length > 0) this.#serveAgain();
     this.#wheel.turn(this.now, this.#failed);
   }
 
+  /** Timers are so coarse that a rest may come before them. */
+  #timeout(): number {
+    if (this.#again.length > 0) return 0;
+    const now = performance.now();
+    return this.#rests.wait(now) ?? this.#wheel.wait(now) ?? -1;
+  }
+
+  #take(timeout: number): number {
+    return this.#libc.epoll_wait(this.#epoll, this.#eventBytes, BATCH, timeout);
+  }
+
+  /** Polls first, where that pays. */
+  #wait(timeout: number): number {
+    let now = performance.now();
+    const { ms } = this.#polling;
+    if (ms > 0) {
+      const began = now;
+      let count = 0;
+      while (count === 0 && now < began + ms) {
+        count = this.#take(0);
+        now = performance.now();
+      }
+      this.#polling.polled(now - began);
+      if (count !== 0) return count;
+    }
+    const count = this.#take(timeout);
+    this.#polling.slept(performance.now() - now);
+    return count;
+  }
+
   /** In the order in which they asked, each once, and for so long only: what else became ready meanwhile comes before the rest of them. */
   #serveAgain(): void {
+    this.#polling.bulk();
     const again = this.#again;
     const asked = again.length;
     const until = performance.now() + SLICE;

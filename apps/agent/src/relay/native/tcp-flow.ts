@@ -95,7 +95,7 @@ export class Flow implements Ready {
       // Ended by what was reported, or still on its way.
       if (!this.forward || this.connecting) return;
       // Bulk waits until those who have little to say were served.
-      if (fd >= 0 && (this.up.bulk || this.down.bulk)) this.#repeat();
+      if (fd >= 0 && (this.up.bulk || this.down.bulk)) this.again();
       else this.#move();
     } catch (error) {
       this.#gear.host.trouble('a TCP connection', error);
@@ -147,20 +147,25 @@ export class Flow implements Ready {
   #move(): void {
     const { pump, loop } = this.#gear;
     const { up, down } = this;
-    const before = up.bytes + down.bytes;
+    const [upBefore, downBefore] = [up.bytes, down.bytes];
     const upwards = pump.run(up, down.ended);
     const downwards = upwards === 'failed' ? 'failed' : pump.run(down, up.ended);
-    const moved = up.bytes + down.bytes - before;
-    if (moved > 0) {
+    const [upMoved, downMoved] = [up.bytes - upBefore, down.bytes - downBefore];
+    if (upMoved + downMoved > 0) {
       this.activeAt = loop.now;
-      if (this.forward) this.forward.bytes += moved;
+      if (this.forward) this.forward.bytes += upMoved + downMoved;
     }
     if (downwards === 'failed') this.abort();
     else if (up.closed && down.closed) this.#end(false);
-    else if (upwards === 'more' || downwards === 'more') this.#repeat();
+    else {
+      if (upwards === 'more' || downwards === 'more') this.again();
+      this.#gear.rests.turned(up, upMoved, downMoved, this);
+      this.#gear.rests.turned(down, downMoved, upMoved, this);
+    }
   }
 
-  #repeat(): void {
+  /** Has it take a further turn. */
+  again(): void {
     if (this.#repeating) return;
     this.#repeating = true;
     this.#gear.loop.repeat(this);
@@ -269,10 +274,12 @@ export class Flow implements Ready {
   #end(reset: boolean): void {
     const { forward } = this;
     if (!forward) return;
-    const { loop, pump } = this.#gear;
+    const { loop, pump, rests } = this.#gear;
     loop.clearTimer(this.timer);
     pump.drop(this.up);
     pump.drop(this.down);
+    rests.ended(this.up);
+    rests.ended(this.down);
     if (this.target >= 0) this.#close(this.target, reset && !this.connecting);
     this.#close(this.client, reset);
     if (this.connecting) forward.connectEnded();

@@ -13,6 +13,7 @@ import {
 } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import { SOCKET_ADDRESS_MAX } from '../../system/native/socket-address.js';
+import { BulkRests } from './bulk-rests.js';
 import type { EpollLoop } from './epoll-loop.js';
 import type { PipePool } from './pipe-pool.js';
 import type { SideHost } from './side.js';
@@ -34,6 +35,7 @@ export class Gear {
   /** How many descriptors the relay may have. */
   readonly descriptors: { readonly most: number };
   readonly pump: Pump;
+  readonly rests: BulkRests;
   /** Of the last accept4 or name that was asked for. */
   readonly address = new Uint8Array(SOCKET_ADDRESS_MAX);
   readonly #length = new Int32Array(1);
@@ -51,6 +53,7 @@ export class Gear {
     this.pool = options.pool;
     this.descriptors = options.descriptors;
     this.pump = new Pump(options.libc, options.pool);
+    this.rests = new BulkRests(this);
   }
 
   /** Below 0: errno tells. The client's address is in {@link address} then. */

@@ -9,6 +9,7 @@ import {
 } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Pipe, PipePool } from './pipe-pool.js';
+import type { Rest } from './rests.js';
 
 /** Bytes that are read at first, into a buffer that all flows of a worker share. */
 const SMALL = 64 * 1024;
@@ -43,13 +44,22 @@ export class Half {
   sends = 0;
   /** The socket it writes to was opened by the relay, and still has what RFC 896 asks for. */
   nagle = false;
+  /** Where, and in which millisecond, what counts as one run of bulk began (`bulk-rests.ts`). */
+  streakFrom = 0;
+  streakAt = 0;
+  /** The kernel reports data only when there is much of it. */
+  patient = false;
+  /** It takes a turn because its rest was over. */
+  looked = false;
+  rest: Rest | undefined = undefined;
 
   reset(from: number, to: number, nagle: boolean): void {
     this.from = from;
     this.to = to;
     this.nagle = nagle;
     this.readable = this.writable = this.ending = this.ended = this.closed = this.bulk = false;
-    this.piped = this.bytes = this.sends = 0;
+    this.patient = this.looked = false;
+    this.piped = this.bytes = this.sends = this.streakFrom = this.streakAt = 0;
   }
 }
 

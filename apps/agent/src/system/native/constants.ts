@@ -20,6 +20,8 @@ export const SO_OOBINLINE = 10;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
+/** How many bytes are to have come until a socket counts as readable. */
+export const SO_RCVLOWAT = 18;
 export const SO_RCVTIMEO = 20;
 export const SO_BINDTODEVICE = 25;
 /** Like SO_RCVBUF, beyond the host's limit; asks for CAP_NET_ADMIN. */
