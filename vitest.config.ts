@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Vitest leaves one processor to itself, which of two is half of them.
+    maxWorkers: '100%',
     projects: [
       {
         extends: true,

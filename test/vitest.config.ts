@@ -8,7 +8,7 @@ const FLOWS = [
 const PROGRAMS = [
   'test/e2e/**/*.spec.ts',
   'test/disruption/{agent-killed,control-gone,ping-pong}.spec.ts',
-  'test/packet-table/{bridged,limits,stale-rules}.spec.ts',
+  'test/packet-table/{bridged,limits,path,stale-rules}.spec.ts',
 ];
 const PARTS: Readonly<Record<string, { readonly include: readonly string[]; readonly exclude?: readonly string[] }>> = {
   flows: { include: FLOWS },

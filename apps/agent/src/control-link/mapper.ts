@@ -64,7 +64,7 @@ export function readInbound({ message }: SessionResponse): Inbound {
       };
     }
     case 'snapshotPart':
-      return { kind: 'snapshot-part', entries: message.value.entries.map(fromWire) };
+      return { kind: 'snapshot-codec', entries: message.value.entries.map(fromWire) };
     case 'snapshotEnd':
       return { kind: 'snapshot-end', revision: revisionOf(message.value.revision) };
     case 'change': {

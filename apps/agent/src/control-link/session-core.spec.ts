@@ -29,8 +29,8 @@ function snapshotMessages(o: Origin): Inbound[] {
   const { revision, digest, entries } = o.snapshot();
   return [
     { kind: 'snapshot-begin', revision, forwards: entries.length, digest, allowMassRemoval: false },
-    { kind: 'snapshot-part', entries: entries.slice(0, 2) },
-    { kind: 'snapshot-part', entries: entries.slice(2) },
+    { kind: 'snapshot-codec', entries: entries.slice(0, 2) },
+    { kind: 'snapshot-codec', entries: entries.slice(2) },
     { kind: 'snapshot-end', revision },
   ];
 }
@@ -128,7 +128,7 @@ describe('session', () => {
     const { effects } = play([
       welcome,
       { kind: 'snapshot-begin', revision: 5, forwards: 1, digest: s.digest, allowMassRemoval: true },
-      { kind: 'snapshot-part', entries: s.entries },
+      { kind: 'snapshot-codec', entries: s.entries },
       { kind: 'snapshot-end', revision: 5 },
     ]);
     expect(effects.at(-1)).toEqual({ kind: 'snapshot', snapshot: s });

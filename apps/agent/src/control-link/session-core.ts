@@ -26,7 +26,7 @@ export type Inbound =
       readonly digest: Uint8Array;
       readonly allowMassRemoval: boolean;
     }
-  | { readonly kind: 'snapshot-part'; readonly entries: readonly Entry[] }
+  | { readonly kind: 'snapshot-codec'; readonly entries: readonly Entry[] }
   | { readonly kind: 'snapshot-end'; readonly revision: number }
   | { readonly kind: 'change'; readonly change: Change }
   | { readonly kind: 'go-away'; readonly reconnectAfter: number; readonly reason: string }
@@ -116,7 +116,7 @@ function beginSnapshot(epoch: string, begin: Inbound & { kind: 'snapshot-begin' 
 function inSnapshot(state: SessionState & { phase: 'snapshot' }, message: Inbound): Step {
   const { begin, entries, epoch } = state;
   switch (message.kind) {
-    case 'snapshot-part': {
+    case 'snapshot-codec': {
       if (entries.length + message.entries.length > begin.forwards)
         return violation(`a snapshot of ${begin.forwards} forwards has more of them`);
       const bytes = message.entries.reduce((sum, entry) => sum + entry.bytes.length, state.bytes);

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ChangeSchema, SnapshotPartSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { digestsEqual } from '@gwctl/shared/domain/digest';
-import { encodeEntries } from './snapshot-part.js';
+import { encodeEntries } from './snapshot-codec.js';
 import type { Change, Entry, Held } from './types.js';
 import { fromWire, toWire } from './wire-entry.js';
 

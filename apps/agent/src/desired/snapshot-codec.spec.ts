@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { SnapshotPartSchema } from '@gwctl/proto/gwctl/agent/v1/agent_pb';
 import { describe, expect, it } from 'vitest';
-import { encodeEntries } from './snapshot-part.js';
+import { encodeEntries } from './snapshot-codec.js';
 import type { Entry } from './types.js';
 import { fromWire, toWire } from './wire-entry.js';
 
