@@ -3,7 +3,6 @@ import { callFailed } from '../../system/errno.js';
 import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../system/native/constants.js';
 import type { RelayLibc } from '../../system/native/relay-libc.js';
 import type { Loop } from './loop.js';
-import { Polling } from './polling.js';
 import { type Rest, Rests } from './rests.js';
 import { Timer, Wheel } from './wheel.js';
 
@@ -34,7 +33,6 @@ export class EpollLoop implements Loop {
   #generations = new Int32Array(0);
   readonly #wheel: Wheel;
   readonly #rests = new Rests();
-  readonly #polling = new Polling();
   /** Who asked for a further turn. */
   readonly #again: Ready[] = [];
   #running = true;
@@ -124,7 +122,7 @@ export class EpollLoop implements Loop {
   /** One turn: sleeps until something is ready, then serves all of it. */
   turn(): void {
     const timeout = this.#timeout();
-    const count = timeout === 0 ? this.#take(0) : this.#wait(timeout);
+    const count = this.#libc.epoll_wait(this.#epoll, this.#eventBytes, BATCH, timeout);
     if (count < 0 && this.#libc.errno() !== EINTR) throw callFailed(this.#libc, 'epoll_wait');
     const now = performance.now();
     this.now = Math.floor(now);
@@ -141,32 +139,8 @@ export class EpollLoop implements Loop {
     return this.#rests.wait(now) ?? this.#wheel.wait(now) ?? -1;
   }
 
-  #take(timeout: number): number {
-    return this.#libc.epoll_wait(this.#epoll, this.#eventBytes, BATCH, timeout);
-  }
-
-  /** Polls first, where that pays. */
-  #wait(timeout: number): number {
-    let now = performance.now();
-    const { ms } = this.#polling;
-    if (ms > 0) {
-      const began = now;
-      let count = 0;
-      while (count === 0 && now < began + ms) {
-        count = this.#take(0);
-        now = performance.now();
-      }
-      this.#polling.polled(now - began);
-      if (count !== 0) return count;
-    }
-    const count = this.#take(timeout);
-    this.#polling.slept(performance.now() - now);
-    return count;
-  }
-
   /** In the order in which they asked, each once, and for so long only: what else became ready meanwhile comes before the rest of them. */
   #serveAgain(): void {
-    this.#polling.bulk();
     const again = this.#again;
     const asked = again.length;
     const until = performance.now() + SLICE;
