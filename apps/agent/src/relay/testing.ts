@@ -1,4 +1,5 @@
 /** What tests of the relay build: forwards with everything at its default, in which a test says what matters to it. */
+import { createServer, type Server } from 'node:net';
 import { type Cidr, mergeCidrs } from '@gwctl/shared/domain/ip';
 import { cidr, ip } from '../testing/placed.js';
 import type { RelayedForward, RelayTarget, Transport } from './types.js';
@@ -41,4 +42,23 @@ export function relayed(words: RelayedWords): RelayedForward {
     },
     targets,
   };
+}
+
+/** Listens on a port of loopback that nobody has. @returns it */
+export async function listening(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return portOf(server);
+}
+
+export const portOf = (server: Server): number => {
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : 0;
+};
+
+/** A port that nobody has now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listening(server);
+  await new Promise((closed) => server.close(closed));
+  return port;
 }

@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { IpAddress } from '@gwctl/shared/domain/ip';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { type Libc, loadLibc } from './netlink/libc.js';
+import { unlessUnavailable } from './libc.js';
+import { loadLibc } from './netlink/libc.js';
 import { readHandshakes } from './netlink/sock-diag.js';
 
 /** A listener of TCP. Without an address: every one. */
@@ -55,12 +56,7 @@ const isWith = (
 
 /** Asks the kernel by sock_diag, each time anew. */
 export function halfDoneHandshakes(): HandshakesOptions['read'] {
-  let libc: Libc | undefined;
-  try {
-    libc = loadLibc();
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-  }
+  const libc = unlessUnavailable(loadLibc);
   return () => {
     if (!libc) return undefined;
     try {

@@ -28,6 +28,16 @@ export function libcCalls<T>(declare: (func: Declare) => T, what = 'native calls
   };
 }
 
+/** What `load` gives; undefined where it throws an {@link AppError}, as LIBC_UNAVAILABLE: for whoever has another way then. */
+export function unlessUnavailable<T>(load: () => T): T | undefined {
+  try {
+    return load();
+  } catch (error) {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  }
+}
+
 /** Why the last call of this thread failed; until the next call, whichever it is. */
 export const errno = (): number => koffi().errno();
 

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { AppError } from '@gwctl/shared/errors/app-error';
-import { type Libc, loadLibc } from './netlink/libc.js';
+import { unlessUnavailable } from './libc.js';
+import { loadLibc } from './netlink/libc.js';
 import { readWaiting } from './netlink/sock-diag.js';
 import { isConnection, parseSockets, type SocketReader, type WaitingSocket } from './sockets.js';
 
@@ -9,12 +10,7 @@ import { isConnection, parseSockets, type SocketReader, type WaitingSocket } fro
  * several milliseconds: there the kernel goes through its whole table of connections.
  */
 export function socketReader(): SocketReader {
-  let libc: Libc | undefined;
-  try {
-    libc = loadLibc();
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-  }
+  let libc = unlessUnavailable(loadLibc);
   return async (protocol) => {
     if (libc) {
       try {

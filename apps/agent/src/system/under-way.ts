@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { AppError } from '@gwctl/shared/errors/app-error';
-import { libcCalls } from './libc.js';
+import { libcCalls, unlessUnavailable } from './libc.js';
 
 /**
  * Resolves once every packet that the kernel was handling at the call is through. One that met the rules of an early hook in their old
@@ -35,12 +34,7 @@ const loadCalls = libcCalls<Calls>((func) => {
  * hooks in one go. Some milliseconds. Where that does not work (no native calls, or processors without a tick) it waits 50 ms instead.
  */
 export function packetsUnderWay(): PacketsUnderWay {
-  let calls: Calls | undefined;
-  try {
-    calls = loadCalls();
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-  }
+  let calls = unlessUnavailable(loadCalls);
   return async () => {
     if (calls && (await passed(calls))) return;
     calls = undefined;

@@ -1,9 +1,8 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AppError } from '@gwctl/shared/errors/app-error';
 import { callFailed } from './errno.js';
-import { errno, libcCalls } from './libc.js';
+import { errno, libcCalls, unlessUnavailable } from './libc.js';
 
 /** Bytes that a pipe of Node.js (a socket) takes in one call, with room to spare: net.core.wmem_default is 212,992. */
 export const AT_ONCE = 65_536;
@@ -38,13 +37,8 @@ export function wholeInput(text: string): number {
 
 /** Undefined where native calls do not work. */
 function inMemory(): number | undefined {
-  let calls: Calls;
-  try {
-    calls = loadCalls();
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return undefined;
-  }
+  const calls = unlessUnavailable(loadCalls);
+  if (!calls) return undefined;
   const file = calls.memfdCreate('gwctl-input', CLOEXEC);
   if (file < 0) throw callFailed(calls, 'memfd_create');
   return file;

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../clock.js';
 import type { PlacedRelayed } from '../../planner/types.js';
-import { relayed, target } from '../../relay/testing.js';
+import { freePort, portOf, relayed, target } from '../../relay/testing.js';
 import { alive, RelaySite, until } from '../../relay/testing-program.js';
 import { RelayDriver } from './driver.js';
 
@@ -28,19 +28,6 @@ afterEach(async () => {
   await site.supervisor().stop();
   site.build = 'one';
 });
-
-const portOf = (server: Server): number => {
-  const address = server.address();
-  return typeof address === 'object' && address ? address.port : 0;
-};
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const port = portOf(server);
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 const on = (uid: string, port: number): PlacedRelayed => ({
   ...relayed({ uid, address: '127.0.0.1', port, targets: [target('127.0.0.1', portOf(echo))] }),

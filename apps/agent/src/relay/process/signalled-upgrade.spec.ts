@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { setForwards, upgradeRelay } from '../client.js';
-import { relayed, target } from '../testing.js';
+import { freePort, listening, portOf, relayed, target } from '../testing.js';
 import { alive, RelaySite, until } from '../testing-program.js';
 
 let site: RelaySite;
@@ -20,23 +20,6 @@ afterEach(async () => {
   await site.clear();
   echo.close();
 });
-
-async function listening(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return portOf(server);
-}
-
-const portOf = (server: Server): number => {
-  const address = server.address();
-  return typeof address === 'object' && address ? address.port : 0;
-};
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listening(server);
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 async function open(port: number): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
